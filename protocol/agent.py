@@ -1,6 +1,7 @@
 """What an agent is told and what it is heard to say, whatever protocol it speaks.
 
-A ``Tell`` becomes one line on the agent's stdin; ``number`` counts these lines from 1 and is given by the session.
+A ``Tell`` becomes one or more lines on the agent's stdin, kept as one message; ``number`` counts these from 1 and is
+given by the session.
 A ``Fact`` was read off one line of its stdout; ``line`` is the number of that line.
 """
 
@@ -10,7 +11,9 @@ from protocol.message import Event, Part
 from protocol.work import Work
 
 Driver = Literal["acp", "codex"]
-Trouble = Literal["missing", "died", "nonsense", "sandbox", "auth", "quota", "network", "context", "refused", "bug"]
+Trouble = Literal[
+    "missing", "died", "lost", "nonsense", "sandbox", "auth", "quota", "network", "context", "refused", "bug"
+]
 
 
 class Usage(Part):
@@ -58,14 +61,14 @@ class Attached(Event):
 
 
 class Tell(Work):
-    """One line for the agent."""
+    """Something for the agent's stdin."""
 
     proc: str
     number: int
 
 
 class Told(Event):
-    """The line is kept; the custodian writes it when its turn comes."""
+    """It is kept; the custodian writes it when its turn comes."""
 
     proc: str
     number: int
@@ -75,10 +78,6 @@ class Initialize(Tell):
     """Open the conversation."""
 
     client: str = "car"
-
-
-class Initialized(Tell):
-    """Confirm that the conversation is open, where the protocol wants that said."""
 
 
 class OpenThread(Tell):

@@ -99,5 +99,3 @@ class SessionView(View):
     turn: str = ""
     since: str = ""
     place: Place | None = None
-
-
