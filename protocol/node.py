@@ -17,6 +17,16 @@ class Unwatch(Command):
     watcher: Address | None = None
 
 
+class Fired(Event):
+    """A timer is due: what it says lies in the record of its actor."""
+
+
+class Due(Event):
+    """What an actor says to itself by a timer; ``timer`` is the timer's name."""
+
+    timer: str
+
+
 class Undelivered(Event):
     """A message of this actor was given up: it never reached its receiver and never will."""
 

@@ -1,0 +1,147 @@
+"""The streams: their subjects, bounds and promises, made where they are missing and never changed behind anybody's back.
+
+``SHARDS`` is fixed for the life of a store: mail that was stored under another number of shards would stay there unread.
+"""
+
+import secrets
+from typing import TypeAlias
+
+from actors.runtime.nats.link import Link
+from actors.runtime.ports import MAILBOX
+
+Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+
+SHARDS = 64
+MAIL, STATE, EVENT, TIMER, WORK, PROC, OUT, DEAD = (
+    "MAIL",
+    "KV_STATE",
+    "EVENT",
+    "TIMER",
+    "WORK",
+    "PROC",
+    "OUT",
+    "DEAD",
+)
+WINDOW = 120
+"""Seconds for which the server itself knows an id again; what must hold for longer is held by marks."""
+UNACKED = 20 * MAILBOX
+"""Mails of one shard that may be in hand: so many that twenty stuck mailboxes do not hold up the others."""
+_DAY = 86_400
+_GB = 1_000_000_000
+
+
+def _seconds(count: float) -> int:
+    return int(count * 1e9)
+
+
+STREAMS: dict[str, dict[str, Json]] = {
+    MAIL: {
+        "subjects": ["car.mail.*.*"],
+        "subject_transform": {
+            "src": "car.mail.*.*",
+            "dest": f"car.mail.{{{{partition({SHARDS},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}",
+        },
+        "retention": "workqueue",
+        "discard": "new",
+        "max_msgs_per_subject": MAILBOX,
+        "discard_new_per_subject": True,
+        "max_bytes": _GB,
+        "duplicate_window": _seconds(WINDOW),
+        "max_consumers": 2 * SHARDS,
+    },
+    STATE: {
+        "subjects": ["$KV.STATE.>"],
+        "max_msgs_per_subject": 1,
+        "discard": "new",
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "allow_msg_ttl": True,
+        "deny_delete": True,
+        "max_bytes": 4 * _GB,
+    },
+    EVENT: {
+        "subjects": ["car.event.*.*.*"],
+        "max_age": _seconds(30 * _DAY),
+        "max_bytes": 2 * _GB,
+        "allow_direct": True,
+        "duplicate_window": _seconds(WINDOW),
+    },
+    TIMER: {
+        "subjects": ["car.timer.*.*.*", "car.fired.*.*"],
+        "retention": "workqueue",
+        "allow_msg_schedules": True,
+        "allow_msg_ttl": True,
+        "allow_rollup_hdrs": True,
+        "max_bytes": _GB,
+    },
+    WORK: {
+        "subjects": ["car.work.*.*.*"],
+        "retention": "workqueue",
+        "discard": "new",
+        "max_msgs_per_subject": MAILBOX,
+        "discard_new_per_subject": True,
+        "max_bytes": _GB,
+        "duplicate_window": _seconds(WINDOW),
+    },
+    PROC: {
+        "subjects": ["car.proc.*.*"],
+        "max_age": _seconds(7 * _DAY),
+        "max_bytes": 8 * _GB,
+        "discard": "new",
+        "allow_direct": True,
+        "duplicate_window": _seconds(WINDOW),
+    },
+    OUT: {
+        "subjects": ["car.out.*.*"],
+        "retention": "workqueue",
+        "discard": "new",
+        "max_msgs_per_subject": MAILBOX,
+        "discard_new_per_subject": True,
+        "max_age": _seconds(7 * _DAY),
+        "max_bytes": _GB,
+        "duplicate_window": _seconds(WINDOW),
+        "max_consumers": 1000,
+    },
+    DEAD: {
+        "subjects": ["car.dead.*.*"],
+        "max_age": _seconds(30 * _DAY),
+        "max_bytes": _GB,
+        "allow_direct": True,
+        "duplicate_window": _seconds(WINDOW),
+    },
+}
+
+
+def consumer(name: str, subject: str, *, unacked: int = 1000, pinned: bool = False) -> dict[str, Json]:
+    """Return the configuration of a durable consumer; a pinned one delivers to a single reader at a time."""
+    config: dict[str, Json] = {
+        "durable_name": name,
+        "name": name,
+        "ack_policy": "explicit",
+        "ack_wait": _seconds(30),
+        "max_ack_pending": unacked,
+        "max_deliver": -1,
+        "filter_subject": subject,
+        "deliver_policy": "all",
+    }
+    if pinned:
+        config |= {"priority_policy": "pinned_client", "priority_groups": ["host"], "priority_timeout": _seconds(2)}
+    return config
+
+
+async def furnish(link: Link) -> dict[str, str]:
+    """Make the streams that are missing; return the epoch of each stream by its name."""
+    epochs: dict[str, str] = {}
+    for name, config in STREAMS.items():
+        found = await link.find(f"STREAM.INFO.{name}")
+        if found is None:
+            config = {**config, "name": name, "storage": "file", "metadata": {"car-epoch": secrets.token_hex(4)}}
+            found = await link.api(f"STREAM.CREATE.{name}", config)
+        epochs[name] = found.text("config", "metadata", "car-epoch")
+    return epochs
+
+
+async def hire(link: Link, stream: str, config: dict[str, Json]) -> None:
+    """Make a durable consumer; one of the same configuration is left as it is."""
+    name, subject = config["durable_name"], config["filter_subject"]
+    await link.api(f"CONSUMER.CREATE.{stream}.{name}.{subject}", {"stream_name": stream, "config": config})

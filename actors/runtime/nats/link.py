@@ -1,0 +1,209 @@
+"""One connection to NATS: it comes back by itself, says what it was refused, and turns the server's errors into ours."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import SlowConsumerError
+
+from actors.runtime.ports import Conflict
+from protocol.errors import Full, Refused, Unreachable
+
+PATIENCE = 5.0
+"""Seconds for which an answer of the server is awaited."""
+PENDING = 64 * 1024 * 1024
+"""Bytes that may wait to be written while the server is away."""
+_WRONG_LAST, _PER_SUBJECT, _STREAM_FULL = (10071, 10164), (10077,), (10047, 10077, 10023, 10122)
+_MISSING = (10059, 10014, 10037)
+
+log = structlog.get_logger()
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where the server is, and who we are there. ``name`` is also the prefix of our inboxes."""
+
+    url: str
+    name: str
+    seed: str = ""
+
+
+class Ack(NamedTuple):
+    """The server has stored a message."""
+
+    seq: int
+    duplicate: bool
+
+
+class Kept(NamedTuple):
+    """A message as a stream keeps it."""
+
+    seq: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Found:
+    """A JSON answer of the server, read by names."""
+
+    def __init__(self, body: Json) -> None:
+        """Hold the answer."""
+        self.body = body
+
+    def part(self, *names: str) -> object:
+        """Return what lies below these names, or None."""
+        value: object = self.body
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    def text(self, *names: str) -> str:
+        """Return the text below these names, or nothing."""
+        value = self.part(*names)
+        return value if isinstance(value, str) else ""
+
+    def number(self, *names: str) -> int:
+        """Return the number below these names, or 0."""
+        value = self.part(*names)
+        return value if isinstance(value, int) else 0
+
+
+class Link:
+    """A connection as one of our users. ``on_return`` are told when the connection was lost and is there again."""
+
+    def __init__(self, client: Client, login: Login) -> None:
+        """Take over a connected client."""
+        self.client = client
+        self.login = login
+        self.on_return: list[Callable[[], None]] = []
+        self.on_loss: list[Callable[[], None]] = []
+        self.trouble = ""
+
+    async def api(self, subject: str, body: Mapping[str, object] | None = None) -> Found:
+        """Ask the server's JetStream; raise ``Refused`` where it says no."""
+        answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None)
+        found = Found(cast("Json", json.loads(answer.data)))
+        if found.part("error"):
+            raise Refused(f"NATS refuses {subject}: {found.text('error', 'description')}")
+        return found
+
+    async def find(self, subject: str, body: Mapping[str, object] | None = None) -> Found | None:
+        """Ask for something that may not be there."""
+        answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None)
+        found = Found(cast("Json", json.loads(answer.data)))
+        if found.number("error", "err_code") in _MISSING:
+            return None
+        if found.part("error"):
+            raise Refused(f"NATS refuses {subject}: {found.text('error', 'description')}")
+        return found
+
+    async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> Ack:
+        """Publish into a stream and wait until it is stored; raise ``Full``, ``Conflict`` or ``Unreachable``."""
+        answer = await self._request(subject, body, headers)
+        found = Found(cast("Json", json.loads(answer.data)))
+        code, why = found.number("error", "err_code"), found.text("error", "description")
+        if code in _WRONG_LAST:
+            raise Conflict(f"{subject}: {why}")
+        if code in _PER_SUBJECT:
+            raise Full(f"{subject} holds as many messages as it may")
+        if found.part("error"):
+            raise Unreachable(f"NATS did not store a message on {subject}: {why}")
+        return Ack(found.number("seq"), bool(found.part("duplicate")))
+
+    async def last(self, stream: str, subject: str) -> "Kept | None":
+        """Return the newest message on a subject of a stream, if there is one."""
+        answer = await self._request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", None)
+        headers = answer.headers or {}
+        if headers.get("Status") == "404":
+            return None
+        return Kept(int(headers.get("Nats-Sequence", "0")), headers, answer.data)
+
+    async def ask(self, subject: str, body: bytes, headers: dict[str, str], patience: float = PATIENCE) -> Msg:
+        """Ask whoever listens on a subject."""
+        return await self._request(subject, body, headers, patience)
+
+    async def say(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Publish without waiting; lost if nobody listens."""
+        try:
+            await self.client.publish(subject, body, headers=headers)
+        except (NatsError, OSError) as error:
+            raise Unreachable(f"NATS does not answer: {error}") from error
+
+    async def close(self) -> None:
+        """Leave."""
+        if not self.client.is_closed:
+            await self.client.close()
+
+    async def _request(
+        self, subject: str, body: bytes, headers: dict[str, str] | None, patience: float = PATIENCE
+    ) -> Msg:
+        try:
+            return await self.client.request(subject, body, timeout=patience, headers=headers)
+        except (NatsError, OSError, asyncio.TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            raise Unreachable(f"NATS does not answer on {subject}: {why}") from error
+
+
+async def connect(login: Login, *, wait: float = 10.0) -> Link:
+    """Connect, or raise ``Unreachable`` after ``wait`` seconds. Once connected, a lost connection is made anew for ever."""
+    client = Client()
+    link = Link(client, login)
+
+    async def returned() -> None:
+        log.info("nats is back", user=login.name)
+        for tell in link.on_return:
+            tell()
+
+    async def lost() -> None:
+        log.warning("nats is away", user=login.name)
+
+    async def failed(error: Exception) -> None:
+        link.trouble = str(error) or type(error).__name__
+        log.warning("nats says", user=login.name, error=link.trouble)
+        if isinstance(error, SlowConsumerError):
+            for tell in link.on_loss:
+                tell()
+
+    await _until(
+        lambda: client.connect(
+            login.url,
+            name=f"car-{login.name}",
+            nkeys_seed_str=login.seed or None,
+            inbox_prefix=f"_INBOX_{login.name}".encode(),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it is handed to sleep
+            connect_timeout=2,
+            pending_size=PENDING,
+            allow_reconnect=True,
+            error_cb=failed,
+            reconnected_cb=returned,
+            disconnected_cb=lost,
+        ),
+        link,
+        wait,
+    )
+    return link
+
+
+async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: float) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait
+    while True:
+        try:
+            await asyncio.wait_for(connect_once(), max(until - loop.time(), 0.5))
+        except (NatsError, OSError, asyncio.TimeoutError) as error:
+            if loop.time() >= until:
+                why = link.trouble or str(error) or type(error).__name__
+                raise Unreachable(f"the NATS server at {link.login.url} does not answer: {why}") from error
+            await asyncio.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,105 @@
+"""Reads a stream as a log: every message of a subject from a sequence on, in order, then what comes.
+
+It holds nothing on the server. A subscription only rings when something new is stored; what is read is fetched from
+the stream by its sequence, so a lost ring costs a beat and never a message.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from actors.runtime.nats.link import PATIENCE, Link
+from protocol.errors import Unreachable
+
+BATCH = 200
+BEAT = 1.0
+"""Seconds after which a reader looks without having been called."""
+
+
+class Entry(NamedTuple):
+    """One message of the log."""
+
+    seq: int
+    subject: str
+    at: datetime
+    headers: Mapping[str, str]
+    data: bytes
+
+
+async def follow(link: Link, stream: str, subject: str, start: int = 1) -> AsyncIterator[Entry]:
+    """Yield the messages of a subject (wildcards are fine) from a sequence on, for ever."""
+    rung = asyncio.Event()
+    rung.set()
+
+    async def ring(_: Msg) -> None:
+        rung.set()
+
+    subscription = await link.client.subscribe(subject, cb=ring)
+    try:
+        while True:
+            rung.clear()
+            entries = await _again(link, stream, subject, start)
+            for entry in entries:
+                yield entry
+                start = entry.seq + 1
+            if not entries:
+                try:
+                    await asyncio.wait_for(rung.wait(), BEAT)
+                except asyncio.TimeoutError:
+                    continue
+    finally:
+        if link.client.is_connected:
+            await subscription.unsubscribe()
+
+
+async def read_all(link: Link, stream: str, subject: str, start: int = 1) -> list[Entry]:
+    """Return what is there now."""
+    entries: list[Entry] = []
+    while batch := await _fetch(link, stream, subject, start):
+        entries += batch
+        start = batch[-1].seq + 1
+    return entries
+
+
+async def _again(link: Link, stream: str, subject: str, start: int) -> list[Entry]:
+    while True:
+        try:
+            return await _fetch(link, stream, subject, start)
+        except Unreachable:
+            await asyncio.sleep(BEAT / 4)
+
+
+async def _fetch(link: Link, stream: str, subject: str, start: int) -> list[Entry]:
+    inbox = link.client.new_inbox()
+    subscription = await link.client.subscribe(inbox)
+    request = {"seq": start, "next_by_subj": subject, "batch": BATCH, "max_bytes": 4_000_000}
+    try:
+        await link.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+        return [entry async for entry in _collect(subscription)]
+    finally:
+        if link.client.is_connected:
+            await subscription.unsubscribe()
+
+
+async def _collect(subscription: Subscription) -> AsyncIterator[Entry]:
+    while True:
+        try:
+            msg = await subscription.next_msg(timeout=PATIENCE)
+        except (NatsError, asyncio.TimeoutError) as error:
+            raise Unreachable(f"NATS does not answer: {error}") from error
+        headers = msg.headers or {}
+        if "Status" in headers:
+            return
+        yield Entry(
+            seq=int(headers["Nats-Sequence"]),
+            subject=headers["Nats-Subject"],
+            at=datetime.fromisoformat(headers["Nats-Time-Stamp"][:26].rstrip("Z") + "+00:00"),
+            headers=headers,
+            data=msg.data,
+        )

@@ -1,0 +1,105 @@
+"""What the runtime needs of the world: NATS gives it, and so does memory.
+
+Every method may raise ``Unreachable``; it says nothing about whether the deed was done, so all of them are safe to be
+repeated with the same arguments.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from protocol.address import Address
+from protocol.envelope import Envelope
+from protocol.errors import CarError
+
+MAILBOX = 200
+"""Mails that one mailbox holds before it refuses."""
+
+
+class Conflict(CarError):
+    """Somebody else has written the record since it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One envelope as it lies in the mailbox of ``to``: ``seq`` in the stream of ``epoch``, stored ``at``."""
+
+    to: Address
+    envelope: Envelope
+    epoch: str
+    seq: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A mail at the door. It comes again until it is settled."""
+
+    mail: Mail
+    settle: Callable[[], Awaitable[None]]
+
+
+class Stored(NamedTuple):
+    """A record as the store has it; the revision rises with every write to the store."""
+
+    data: bytes
+    revision: int
+
+
+Take = Callable[[Delivery], None]
+
+
+class Post(Protocol):
+    """Carries what actors say."""
+
+    async def send(self, to: Address, envelope: Envelope) -> int:
+        """Store an envelope for its receiver and return its sequence, or raise ``Full``. The same ids twice are one."""
+
+    async def reply(self, inbox: str, envelope: Envelope) -> None:
+        """Answer somebody who waits, if they still do."""
+
+    async def publish(self, me: Address, row: Envelope) -> None:
+        """Keep a fact (one letter) in the log of events."""
+
+    async def bury(self, me: Address, envelope: Envelope, why: str) -> None:
+        """Keep what could not be handled."""
+
+
+class Store(Protocol):
+    """Remembers one record for each actor."""
+
+    epoch: str
+
+    async def load(self, me: Address) -> Stored | None:
+        """Return the record, if there is one."""
+
+    async def save(self, me: Address, data: bytes, revision: int) -> int:
+        """Write a record over that revision (0: there is none) and return the new one, or raise ``Conflict``."""
+
+
+class Timers(Protocol):
+    """Remember what is to be said later; they fire into the mailbox, not early, at least once."""
+
+    async def set(self, me: Address, name: str, generation: int, due: datetime) -> None:
+        """Set a timer, in the place of the one of the same name."""
+
+    async def cancel(self, me: Address, name: str) -> None:
+        """Forget a timer."""
+
+
+class Intake(Protocol):
+    """Brings the mail of this host's actors, each mailbox in order, the unsettled first after a restart."""
+
+    async def run(self, take: Take) -> None:
+        """Hand over deliveries until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The whole outside of the runtime."""
+
+    post: Post
+    store: Store
+    timers: Timers
+    intake: Intake

@@ -1,0 +1,48 @@
+"""How a question is answered: from the record, without waking anybody."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from actors.runtime.actor import Cause
+from actors.runtime.ports import Store
+from actors.runtime.supervisor import Cast, actor_of
+from actors.runtime.transition import decode
+from protocol.address import Address
+from protocol.envelope import Envelope
+from protocol.errors import CarError, Refused
+from protocol.message import Message, Query
+from protocol.node import Refusal
+
+PATIENCE = 4.0
+"""Seconds for which a question waits until the mail that it must have seen is handled."""
+
+
+async def answer(cast: Cast, store: Store, to: Address, asked: Envelope, seen: int) -> Message:
+    """Answer one question; ``seen`` is the sequence of a mail to the same actor that must be handled before (or 0)."""
+    try:
+        return await _answer(cast, store, to, asked, seen)
+    except CarError as error:
+        return Refusal(text=str(error))
+
+
+async def _answer(cast: Cast, store: Store, to: Address, asked: Envelope, seen: int) -> Message:
+    actor = actor_of(cast, to.kind)
+    question = asked.letters[0].open()
+    if actor is None or not isinstance(question, Query):
+        raise Refused(f"{to} cannot be asked {asked.letters[0].name}")
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE
+    while True:
+        stored = await store.load(to)
+        record = decode(actor, stored.data) if stored else None
+        if seen <= (record.last if record else 0):
+            break
+        if loop.time() > until:
+            raise Refused(f"{to} has not come to your command within {PATIENCE:.0f} s; ask again")
+        await asyncio.sleep(0.01)
+    state = record.state if record else actor.born(to)
+    return actor.answer(state, question, _cause(to, asked))
+
+
+def _cause(to: Address, asked: Envelope) -> Cause:
+    return Cause(to, datetime.now(UTC), asked.sender, asked.id, asked.id, asked.person, inbox=asked.inbox)

@@ -1,0 +1,330 @@
+"""What one mail makes of a record: pure, and the whole of what a step means.
+
+The cell around it only loads, saves, posts and acknowledges. The rules that make a mail take effect once live here:
+what was heard before (by sequence, by the mark of its sender, by id), which results are still awaited, which timers
+still run, and what is gathered for whom.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar, assert_never
+
+from pydantic import ValidationError
+
+from actors.runtime.actor import Actor, Cause
+from actors.runtime.effects import After, Asker, Cancel, Effect, Publish, Reply, Send, Stop
+from actors.runtime.ports import Mail
+from actors.runtime.record import (
+    MARK_DAYS,
+    OUTBOX_LIMIT,
+    RECORD_LIMIT,
+    REPLIES,
+    WATCHERS,
+    Answer,
+    DropTimer,
+    Heard,
+    Outgoing,
+    Parcel,
+    Record,
+    Replied,
+    Row,
+    SetTimer,
+    Timer,
+)
+from protocol.address import Address
+from protocol.envelope import Letter, letter
+from protocol.errors import CarError, Unreadable
+from protocol.message import Message, Query
+from protocol.node import Quarantined, Refusal, Undelivered, Unwatch, Watch
+from protocol.work import Work
+
+S = TypeVar("S")
+
+OPEN = 256
+"""Commands that one actor may have at workers at a time."""
+SELF = 64
+"""Messages that one mail may make an actor say to itself."""
+DOOR = "door"
+"""The kind of those who speak from outside: bridges and the commands of the operator."""
+OUTSIDE = (DOOR, "work", "timer")
+"""Kinds that send without a record of their own, so without marks."""
+
+
+class StepFailed(CarError):
+    """The step asked for more than an actor may have. Nothing of it is written."""
+
+
+def repeated(record: "Record[S] | None", mail: Mail) -> bool:
+    """Tell whether this very mail has been handled before."""
+    return record is not None and record.epoch == mail.epoch and mail.seq <= record.last
+
+
+def transition(actor: Actor[S], record: "Record[S] | None", mail: Mail) -> "Record[S] | None":
+    """Return the record after this mail, or None where the mail changes nothing. What ``step`` raises, this raises."""
+    fold = _Fold(actor, record, mail)
+    envelope = mail.envelope
+    if _marked(record, mail):
+        return None
+    if envelope.fire:
+        return fold.fire() if _awaited(record, mail) else None
+    for index, one in enumerate(envelope.letters):
+        fold.hear(one, index)
+    return fold.written()
+
+
+def undelivered(
+    actor: Actor[S], record: "Record[S]", mail: Mail, given_up: tuple[tuple[Parcel, str], ...]
+) -> "Record[S]":
+    """Return the record after the actor has heard that some of what it said was given up."""
+    fold = _Fold(actor, record, mail, salt="undelivered")
+    for index, (parcel, why) in enumerate(given_up):
+        for one in parcel.letters:
+            fold.step(Undelivered(to=parcel.to, id=one.id, why=why), fold.cause(f"{one.id}:{index}", ""))
+            fold.close(one.id)
+    return fold.written()
+
+
+def skipped(actor: Actor[S], record: "Record[S] | None", mail: Mail) -> "Record[S]":
+    """Return the record after a mail that nobody can read: it is put aside, and the actor goes on."""
+    return _Fold(actor, record, mail, salt="skipped").written()
+
+
+def failed(actor: Actor[S], record: "Record[S] | None", mail: Mail, why: str) -> "Record[S]":
+    """Return the record after a mail on which ``step`` failed, with the budget of failures charged."""
+    fold = _Fold(actor, record, mail, salt="failed")
+    horizon = mail.at - timedelta(seconds=actor.budget.seconds)
+    fold.failures = (*(at for at in fold.failures if at > horizon), mail.at)
+    if len(fold.failures) >= actor.budget.failures:
+        fold.quarantine = why
+        text = (
+            f"{mail.to} failed {len(fold.failures)} times and rests; its mail is kept in DEAD. The last failure: {why}"
+        )
+        fold.publish(Quarantined(text=text), fold.cause("quarantine", ""))
+    return fold.written()
+
+
+def decode(actor: Actor[S], data: bytes) -> "Record[S]":
+    """Read a stored record; raise ``Unreadable`` where it is none or was written by a newer version."""
+    try:
+        record = _shape(actor.state).model_validate_json(data)
+    except ValidationError as error:
+        raise Unreadable(f"the record of this {actor.kind} cannot be read: {error}") from error
+    if record.version > actor.version:
+        raise Unreadable(f"the record of this {actor.kind} is of version {record.version}; upgrade this host")
+    return record
+
+
+def encode(record: "Record[S]") -> bytes:
+    """Write a record, or raise ``StepFailed`` where it has grown too large."""
+    data = record.model_dump_json().encode()
+    if len(data) > RECORD_LIMIT:
+        raise StepFailed(f"the record would have {len(data)} bytes, {RECORD_LIMIT} are allowed")
+    return data
+
+
+def _shape(state: type[S]) -> "type[Record[S]]":
+    return Record[state]  # type: ignore[valid-type]  # pydantic makes a model for each actor's state, and keeps it
+
+
+def _marked(record: "Record[S] | None", mail: Mail) -> bool:
+    mark = mail.envelope.mark
+    heard = record.marks.get(str(mail.envelope.sender)) if record else None
+    return bool(mark and heard and heard.mark.epoch == mark.epoch and mark.revision <= heard.mark.revision)
+
+
+def _awaited(record: "Record[S] | None", mail: Mail) -> bool:
+    fire = mail.envelope.fire
+    timer = record.timers.get(fire.timer) if record and fire else None
+    return bool(timer and fire and timer.generation == fire.generation)
+
+
+@dataclass
+class _Fold(Generic[S]):
+    """A record in the making. It lives as long as one mail is handled."""
+
+    actor: Actor[S]
+    record: "Record[S] | None"
+    mail: Mail
+    salt: str = ""
+    letters: dict[Address, list[Letter]] = field(default_factory=dict)
+    rest: list[Outgoing] = field(default_factory=list)
+    myself: deque[tuple[Message, Cause]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        """Take out of the record what a step may change."""
+        old = self.record
+        self.state: S = old.state if old else self.actor.born(self.mail.to)
+        self.timers = dict(old.timers) if old else {}
+        self.replies = old.replies if old else ()
+        self.open = old.open if old else ()
+        self.watchers = old.watchers if old else ()
+        self.failures: tuple[datetime, ...] = old.failures if old else ()
+        self.generation = old.generation if old else 0
+        self.quarantine = old.quarantine if old else ""
+        self.stopped = old.stopped if old else False
+        self.said = 0
+
+    # hearing
+
+    def hear(self, one: Letter, index: int) -> None:
+        sender = self.mail.envelope.sender
+        if sender.kind == "work" and one.re:
+            if one.re not in self.open:
+                return
+            self.close(one.re)
+        if sender.kind == DOOR and self._answered(one):
+            return
+        message = one.open()
+        cause = self.cause(f"{one.id}:{index}", one.re, one.id)
+        if self.stopped and not message.birth:
+            self._reply(Refusal(text=f"{self.mail.to} has ended"), cause.asker)
+        else:
+            self._take(message, cause)
+        if sender.kind == DOOR and all(done.id != one.id for done in self.replies):
+            self.replies = (*self.replies, Replied(id=one.id))[-REPLIES:]
+
+    def fire(self) -> "Record[S]":
+        fire = self.mail.envelope.fire
+        if fire is not None:
+            timer = self.timers.pop(fire.timer)
+            self.step(timer.letter.open(), self.cause(f"{fire.timer}:{fire.generation}", "", timer.letter.id))
+        return self.written()
+
+    def _take(self, message: Message, cause: Cause) -> None:
+        match message:
+            case Watch(watcher=watcher):
+                self.watchers = tuple(dict.fromkeys((*self.watchers, watcher or cause.sender)))[-WATCHERS:]
+            case Unwatch(watcher=watcher):
+                self.watchers = tuple(one for one in self.watchers if one != (watcher or cause.sender))
+            case Query():
+                self._reply(self.actor.answer(self.state, message, cause), cause.asker)
+            case _:
+                if self.stopped:
+                    self.state, self.stopped, self.quarantine = self.actor.born(self.mail.to), False, ""
+                self.step(message, cause)
+
+    def step(self, message: Message, cause: Cause) -> None:
+        self.myself.append((message, cause))
+        for _ in range(SELF):
+            if not self.myself:
+                return
+            said, why = self.myself.popleft()
+            self.state, effects = self.actor.step(self.state, said, why)
+            for effect in effects:
+                self._do(effect, why)
+        raise StepFailed(f"{self.mail.to} went on talking to itself after {SELF} messages")
+
+    def close(self, id_: str) -> None:
+        self.open = tuple(one for one in self.open if one != id_)
+
+    def cause(self, seed: str, re: str, id_: str = "") -> Cause:
+        mail = self.mail
+        return Cause(
+            me=mail.to,
+            at=mail.at,
+            sender=mail.envelope.sender,
+            id=id_ or seed,
+            seed=f"{mail.to}:{mail.epoch}:{mail.seq}:{self.salt}:{seed}",
+            person=mail.envelope.person,
+            re=re,
+            inbox=mail.envelope.inbox,
+        )
+
+    # saying
+
+    def _do(self, effect: Effect, cause: Cause) -> None:
+        match effect:
+            case Send(to=to, message=message, id=id_):
+                self._send(to, message, id_ or self._name(cause), cause)
+            case Publish(event=event):
+                self.publish(event, cause)
+            case Reply(message=message, to=asker):
+                self._reply(message, asker or cause.asker)
+            case After(seconds=seconds, message=message, name=name):
+                self.generation += 1
+                due = cause.at + timedelta(seconds=seconds)
+                one = letter(message, self._name(cause))
+                self.timers[name] = Timer(generation=self.generation, due=due, letter=one)
+                self.rest.append(SetTimer(timer=name, generation=self.generation, due=due))
+            case Cancel(name=name):
+                if self.timers.pop(name, None):
+                    self.rest.append(DropTimer(timer=name))
+            case Stop():
+                self.stopped = True
+                self.rest.extend(DropTimer(timer=name) for name in self.timers)
+                self.timers.clear()
+            case _:
+                assert_never(effect)
+
+    def _send(self, to: Address, message: Message, id_: str, cause: Cause) -> None:
+        if to == self.mail.to:
+            self.myself.append((message, self.cause(id_, "", id_)))
+            return
+        if to.kind == "work" and isinstance(message, Work):
+            self.open = (*self.open, id_)
+            if len(self.open) > OPEN:
+                raise StepFailed(f"{self.mail.to} has more than {OPEN} commands at workers")
+        self.letters.setdefault(to, []).append(letter(message, id_))
+
+    def publish(self, event: Message, cause: Cause) -> None:
+        id_ = self._name(cause)
+        self.rest.append(Row(letter=letter(event, id_), cause=cause.id))
+        for watcher in self.watchers:
+            self.letters.setdefault(watcher, []).append(letter(event, id_))
+
+    def _reply(self, message: Message, asker: Asker) -> None:
+        id_ = f"{asker.id}.r"
+        if asker.inbox:
+            one = letter(message, id_, asker.id)
+            self.rest.append(Answer(inbox=asker.inbox, letter=one))
+            kept = tuple(done for done in self.replies if done.id != asker.id)
+            self.replies = (*kept, Replied(id=asker.id, letter=one))[-REPLIES:]
+        elif asker.address.kind not in OUTSIDE:
+            self.letters.setdefault(asker.address, []).append(letter(message, id_, asker.id))
+
+    def _answered(self, one: Letter) -> bool:
+        """Answer again what was answered before; tell whether it was heard before."""
+        for done in self.replies:
+            if done.id == one.id:
+                if done.letter and self.mail.envelope.inbox:
+                    self.rest.append(Answer(inbox=self.mail.envelope.inbox, letter=done.letter))
+                return True
+        return False
+
+    def _name(self, cause: Cause) -> str:
+        self.said += 1
+        return cause.derive(f"said:{self.said}")
+
+    # writing
+
+    def written(self) -> "Record[S]":
+        envelope, mail = self.mail.envelope, self.mail
+        horizon = mail.at - timedelta(days=MARK_DAYS)
+        marks = {who: one for who, one in (self.record.marks if self.record else {}).items() if one.at > horizon}
+        if envelope.mark:
+            marks[str(envelope.sender)] = Heard(mark=envelope.mark, at=mail.at)
+        posts = (
+            Parcel(to=to, letters=tuple(letters), cause=envelope.id, person=envelope.person)
+            for to, letters in self.letters.items()
+        )
+        record = _shape(self.actor.state)(
+            version=self.actor.version,
+            state=self.state,
+            epoch=mail.epoch,
+            last=mail.seq,
+            at=mail.at,
+            marks=marks,
+            outbox=(*posts, *self.rest),
+            timers=self.timers,
+            generation=self.generation,
+            replies=self.replies,
+            open=self.open,
+            watchers=self.watchers,
+            failures=self.failures,
+            quarantine=self.quarantine,
+            stopped=self.stopped,
+        )
+        if (size := sum(len(one.model_dump_json()) for one in record.outbox)) > OUTBOX_LIMIT:
+            raise StepFailed(f"{mail.to} wants to say {size} bytes at once, {OUTBOX_LIMIT} are allowed")
+        return record
