@@ -60,6 +60,18 @@ class Attached(Event):
     proc: str
 
 
+class Detach(Work):
+    """The conversation is over: nobody needs to listen, and what was said may be forgotten."""
+
+    proc: str
+
+
+class Detached(Event):
+    """Nobody listens any more."""
+
+    proc: str
+
+
 class Tell(Work):
     """Something for the agent's stdin."""
 

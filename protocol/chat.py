@@ -3,13 +3,14 @@
 from typing import Literal
 
 from protocol.address import Address
-from protocol.message import Command, Event, Part
+from protocol.message import Command, Event, Part, Query, View
 from protocol.session import Place
 
 
 class Said(Command):
     """A person wrote a line. ``place`` is the checkout or folder from where they speak, where that is known."""
 
+    birth = True
     text: str
     place: Place | None = None
 
@@ -17,6 +18,7 @@ class Said(Command):
 class Pressed(Command):
     """A person pressed a button of a card; ``says`` is what the button says for them."""
 
+    birth = True
     card: str
     says: str
     place: Place | None = None
@@ -50,3 +52,14 @@ class Card(Event):
     choices: tuple[Choice, ...] = ()
     live: Address | None = None
     final: bool = False
+
+
+class DescribeRoom(Query):
+    """What does this room work with?"""
+
+
+class RoomView(View):
+    """The repository that the room was bound to (or nothing), and the runs that it follows."""
+
+    repo: str = ""
+    runs: tuple[str, ...] = ()

@@ -150,6 +150,7 @@ class RunView(View):
     status: Status
     code: Code | None = None
     reason: str = ""
+    body: str = ""
     ticket: str = ""
     title: str = ""
     agent: str = ""

@@ -1,7 +1,7 @@
 """What the runtime and the machines say: watching, what could not be delivered, processes in custody."""
 
 from protocol.address import Address
-from protocol.message import Command, Event
+from protocol.message import Command, Event, Part, Query, View
 from protocol.work import Work
 
 
@@ -102,3 +102,27 @@ class End(Work):
 
     proc: str
     grace: float = 3.0
+
+
+class Heeded(Event):
+    """The process has been told; its end is told by ``Exited``."""
+
+    proc: str
+
+
+class ListCustody(Query):
+    """Which processes does the custodian of this machine hold?"""
+
+
+class Ward(Part):
+    """One process in custody, and the session that it belongs to."""
+
+    proc: str
+    session: Address
+
+
+class Custody(View):
+    """The processes in custody."""
+
+    custodian: str
+    wards: tuple[Ward, ...] = ()

@@ -118,12 +118,16 @@ class Seen(Event):
 
 
 class Write(Work):
-    """Make a new ticket with the next free number at the end of the queue."""
+    """Make a new ticket with the next free number at the end of the queue.
+
+    ``key`` names this wish (a derived id): a ticket that bears it is found again and not made twice.
+    """
 
     checkout: str
     title: str
     agent: str
     body: str = ""
+    key: str = ""
 
 
 class Written(Event):

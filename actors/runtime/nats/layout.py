@@ -30,6 +30,10 @@ _DAY = 86_400
 _GB = 1_000_000_000
 
 
+SHARES = {MAIL: 1, STATE: 4, EVENT: 2, TIMER: 1, WORK: 1, PROC: 8, OUT: 1, DEAD: 1}
+"""Bounds of the streams against each other, each a GB where there is room: none of them can starve another."""
+
+
 def _seconds(count: float) -> int:
     return int(count * 1e9)
 
@@ -45,7 +49,6 @@ STREAMS: dict[str, dict[str, Json]] = {
         "discard": "new",
         "max_msgs_per_subject": MAILBOX,
         "discard_new_per_subject": True,
-        "max_bytes": _GB,
         "duplicate_window": _seconds(WINDOW),
         "max_consumers": 2 * SHARDS,
     },
@@ -57,12 +60,10 @@ STREAMS: dict[str, dict[str, Json]] = {
         "allow_rollup_hdrs": True,
         "allow_msg_ttl": True,
         "deny_delete": True,
-        "max_bytes": 4 * _GB,
     },
     EVENT: {
         "subjects": ["car.event.*.*.*"],
         "max_age": _seconds(30 * _DAY),
-        "max_bytes": 2 * _GB,
         "allow_direct": True,
         "duplicate_window": _seconds(WINDOW),
     },
@@ -72,7 +73,6 @@ STREAMS: dict[str, dict[str, Json]] = {
         "allow_msg_schedules": True,
         "allow_msg_ttl": True,
         "allow_rollup_hdrs": True,
-        "max_bytes": _GB,
     },
     WORK: {
         "subjects": ["car.work.*.*.*"],
@@ -80,13 +80,11 @@ STREAMS: dict[str, dict[str, Json]] = {
         "discard": "new",
         "max_msgs_per_subject": MAILBOX,
         "discard_new_per_subject": True,
-        "max_bytes": _GB,
         "duplicate_window": _seconds(WINDOW),
     },
     PROC: {
         "subjects": ["car.proc.*.*"],
         "max_age": _seconds(7 * _DAY),
-        "max_bytes": 8 * _GB,
         "discard": "new",
         "allow_direct": True,
         "duplicate_window": _seconds(WINDOW),
@@ -98,14 +96,12 @@ STREAMS: dict[str, dict[str, Json]] = {
         "max_msgs_per_subject": MAILBOX,
         "discard_new_per_subject": True,
         "max_age": _seconds(7 * _DAY),
-        "max_bytes": _GB,
         "duplicate_window": _seconds(WINDOW),
         "max_consumers": 1000,
     },
     DEAD: {
         "subjects": ["car.dead.*.*"],
         "max_age": _seconds(30 * _DAY),
-        "max_bytes": _GB,
         "allow_direct": True,
         "duplicate_window": _seconds(WINDOW),
     },
@@ -132,13 +128,20 @@ def consumer(name: str, subject: str, *, unacked: int = 1000, pinned: bool = Fal
 async def furnish(link: Link) -> dict[str, str]:
     """Make the streams that are missing; return the epoch of each stream by its name."""
     epochs: dict[str, str] = {}
+    share = await _share(link)
     for name, config in STREAMS.items():
         found = await link.find(f"STREAM.INFO.{name}")
         if found is None:
-            config = {**config, "name": name, "storage": "file", "metadata": {"car-epoch": secrets.token_hex(4)}}
-            found = await link.api(f"STREAM.CREATE.{name}", config)
+            own = {"name": name, "storage": "file", "metadata": {"car-epoch": secrets.token_hex(4)}}
+            found = await link.api(f"STREAM.CREATE.{name}", {**config, **own, "max_bytes": int(share * SHARES[name])})
         epochs[name] = found.text("config", "metadata", "car-epoch")
     return epochs
+
+
+async def _share(link: Link) -> int:
+    """Return the bytes that one share of the store stands for: the server sets them aside for each stream."""
+    room = (await link.api("INFO")).number("limits", "max_storage")
+    return min(_GB, int(room * 0.95 / sum(SHARES.values()))) if room > 0 else _GB
 
 
 async def hire(link: Link, stream: str, config: dict[str, Json]) -> None:

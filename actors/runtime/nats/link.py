@@ -127,6 +127,12 @@ class Link:
             return None
         return Kept(int(headers.get("Nats-Sequence", "0")), headers, answer.data)
 
+    async def newest(self, stream: str, subjects: str) -> int:
+        """Return the sequence of the newest message on subjects (with wildcards) of a stream, or 0."""
+        body = json.dumps({"last_by_subj": subjects}).encode()
+        answer = await self._request(f"$JS.API.DIRECT.GET.{stream}", body, None)
+        return int((answer.headers or {}).get("Nats-Sequence", "0"))
+
     async def ask(self, subject: str, body: bytes, headers: dict[str, str], patience: float = PATIENCE) -> Msg:
         """Ask whoever listens on a subject."""
         return await self._request(subject, body, headers, patience)

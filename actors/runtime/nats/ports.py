@@ -61,7 +61,7 @@ class NatsPost:
         """Keep what could not be handled in DEAD."""
         headers, body = pack(envelope)
         headers |= {"Nats-Msg-Id": f"{me}:{envelope.id}", "Car-Why": _one_line(why)}
-        await self._link.store(me.subject("dead"), body, headers)
+        await self._link.store(f"car.dead.{me.kind}.{me.key.replace('.', '-')}", body, headers)
 
 
 class NatsStore:

@@ -1,0 +1,132 @@
+"""Brings commands to the workers of one machine and mails what comes of them to whoever asked.
+
+Commands of one key are done in order, those of different keys side by side. A command is acknowledged when its answer
+is in the mailbox of its asker, so it may be done twice and is never lost.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from actors.runtime.nats.layout import WORK, consumer, hire
+from actors.runtime.nats.link import Link
+from actors.runtime.nats.pump import Item, Pump, read
+from actors.runtime.ports import Post
+from actors.runtime.worker import Worker
+from protocol.address import Address, token
+from protocol.envelope import Envelope, Letter, letter, unpack
+from protocol.errors import CarError, Unreachable, WorkFailed
+from protocol.message import Message
+from protocol.work import Failed, Work
+
+REMEMBERED = 1000
+"""Keys whose last command is remembered, so that one that comes again while it is in hand is not done twice."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where a worker works: its machine, what it does, and how it answers."""
+
+    link: Link
+    post: Post
+    node: str
+    worker: Worker
+
+
+@dataclass
+class _Shop:
+    """The commands in hand."""
+
+    bench: Bench
+    queues: dict[str, list[Item]] = field(default_factory=dict)
+    done: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def take(self, item: Item) -> None:
+        key = item.msg.subject.rpartition(".")[2]
+        if key in self.queues:
+            self.queues[key].append(item)
+            return
+        self.queues[key] = [item]
+        task = asyncio.get_running_loop().create_task(self._work(key))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _work(self, key: str) -> None:
+        queue = self.queues[key]
+        while queue:
+            item = queue[0]
+            if item.seq > self.done.get(key, 0):
+                await self._one(item)
+                self.done[key] = item.seq
+                self.done.move_to_end(key)
+                while len(self.done) > REMEMBERED:
+                    self.done.popitem(last=False)
+            await _patiently(lambda reply=item.msg.reply: self.bench.link.say(reply, b"+ACK"))  # type: ignore[misc]
+            queue.pop(0)
+        del self.queues[key]
+
+    async def _one(self, item: Item) -> None:
+        me = Address("work", item.msg.subject.removeprefix("car.work."))
+        try:
+            asked = unpack(item.msg.headers or {}, item.msg.data)
+        except CarError as error:
+            await _patiently(lambda: self.bench.post.bury(me, _nobody(me), str(error)))
+            return
+        answers = tuple([letter(await self._do(one, asked.sender), f"{one.id}.r", one.id) for one in asked.letters])
+        if asked.inbox:
+            await _patiently(lambda: self.bench.post.reply(asked.inbox, Envelope(me, answers)))
+        else:
+            await _patiently(lambda: self.bench.post.send(asked.sender, Envelope(me, answers, cause=asked.id)))
+
+    async def _do(self, one: Letter, asker: Address) -> Message:
+        try:
+            command = one.open()
+            do = self.bench.worker.does.get(type(command)) if isinstance(command, Work) else None
+            if do is None or not isinstance(command, Work):
+                return Failed(what=f"the worker {self.bench.worker.name} does not know {one.name}; upgrade this host")
+            async with asyncio.timeout(command.deadline):
+                return await do(command, asker)
+        except WorkFailed as error:
+            return Failed(what=str(error), output=error.output)
+        except TimeoutError:
+            return Failed(what=f"{one.name} took longer than its worker may")
+        except CarError as error:
+            return Failed(what=str(error))
+        except Exception as error:  # noqa: BLE001  # the wall around a worker: its asker is told, the others go on
+            log.error("worker failed", worker=self.bench.worker.name, command=one.name, exc_info=True)
+            return Failed(what=f"the worker {self.bench.worker.name} failed: {type(error).__name__}: {error}")
+
+
+async def serve(benches: tuple[Bench, ...]) -> None:
+    """Let workers work until cancelled."""
+    pumps = []
+    for bench in benches:
+        subject = f"car.work.{token(bench.node)}.{token(bench.worker.name)}.*"
+        name = f"{token(bench.node)}-{token(bench.worker.name)}"
+        await hire(bench.link, WORK, consumer(name, subject))
+        pumps.append(Pump(bench.link, WORK, name, _Shop(bench).take))
+    await read(benches[0].link, tuple(pumps))
+
+
+async def _patiently(deed: Callable[[], Awaitable[object]]) -> None:
+    """Do it, however long the wire or a full mailbox takes."""
+    pause = 0.05
+    while True:
+        try:
+            await deed()
+        except Unreachable as error:
+            log.info("waiting to answer", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+        else:
+            return
+
+
+def _nobody(me: Address) -> Envelope:
+    return Envelope(me, (letter(Failed(what="unreadable"), str(me)),))

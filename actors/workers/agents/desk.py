@@ -1,0 +1,95 @@
+"""The worker ``agents``: finds agents, listens to those that run, and says to them what their sessions want said."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from actors.runtime.nats.link import Link
+from actors.runtime.nats.proc import purge
+from actors.runtime.ports import Post
+from actors.runtime.settings import Settings
+from actors.runtime.worker import Worker, does, serves
+from actors.workers.agents.catalog import find
+from actors.workers.agents.listener import Ears, Listener
+from protocol import agent
+from protocol.address import Address, worker
+from protocol.errors import CarError, WorkFailed
+from protocol.session import SessionView
+
+TELLS = (
+    agent.Initialize,
+    agent.OpenThread,
+    agent.StartTurn,
+    agent.CancelTurn,
+    agent.Permit,
+    agent.GiveText,
+    agent.Confirm,
+    agent.Deny,
+)
+
+log = structlog.get_logger()
+
+Describe = Callable[[Address], Awaitable[SessionView]]
+
+
+class Desk:
+    """Keeps one listener for each process that is listened to."""
+
+    def __init__(self, link: Link, post: Post, node: str, describe: Describe) -> None:
+        """Listen to nobody yet; ``describe`` says how it stands with a session."""
+        self._link = link
+        self._post = post
+        self._node = node
+        self._describe = describe
+        self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
+
+    def worker(self, settings: Settings) -> Worker:
+        """Return what this desk does."""
+
+        async def look_up(asked: agent.Find) -> agent.Found:
+            return find(settings, asked)
+
+        tells = (serves(tell, self._tell) for tell in TELLS)
+        others = (does(agent.Find, look_up), serves(agent.Attach, self._attach), does(agent.Detach, self._detach))
+        return Worker("agents", dict((*tells, *others)))
+
+    async def listen(self, proc: str, session: Address) -> Listener | None:
+        """Listen to a process for a session; there is nothing to listen to where that session knows no such process."""
+        found = self._listeners.get(proc)
+        if found and not found[1].done():
+            return found[0]
+        view = await self._describe(session)
+        if view.proc != proc or not view.driver:
+            return None
+        listener = Listener(Ears(self._link, self._post, worker(self._node, "agents", proc), session), view)
+        task = asyncio.get_running_loop().create_task(listener.run(), name=f"listener {proc}")
+        task.add_done_callback(_say_why)
+        self._listeners[proc] = (listener, task)
+        return listener
+
+    async def _attach(self, command: agent.Attach, session: Address) -> agent.Attached:
+        known = command.proc in self._listeners
+        listener = await self.listen(command.proc, session)
+        if listener and known:
+            await listener.report()
+        return agent.Attached(proc=command.proc)
+
+    async def _detach(self, command: agent.Detach) -> agent.Detached:
+        if found := self._listeners.pop(command.proc, None):
+            found[1].cancel()
+        await purge(self._link, command.proc)
+        return agent.Detached(proc=command.proc)
+
+    async def _tell(self, command: agent.Tell, session: Address) -> agent.Told:
+        listener = await self.listen(command.proc, session)
+        if listener is None:
+            raise WorkFailed(f"the process {command.proc} is not of {session}")
+        await listener.tell(command)
+        return agent.Told(proc=command.proc, number=command.number)
+
+
+def _say_why(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        level = log.warning if isinstance(error, CarError) else log.error
+        level("a listener stopped", listener=task.get_name(), error=repr(error))

@@ -1,0 +1,137 @@
+"""Follows one agent process: folds its log into the driver's machine, tells the session what it hears, speaks for it.
+
+All that is known of the conversation stands in PROC. So a new host folds the same lines to the same machine, tells only
+what the session has not handled, and says nothing twice: a tell that is in the log has been said.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from actors.runtime.nats.layout import PROC
+from actors.runtime.nats.link import Link
+from actors.runtime.nats.proc import Chunk, Writer, chunks, purge
+from actors.runtime.ports import Post
+from actors.workers.agents.machine import find
+from protocol.address import Address
+from protocol.agent import Caught, Fact, StartTurn, Tell, TurnOver
+from protocol.envelope import Envelope, letter
+from protocol.errors import Unreachable
+from protocol.session import SessionView
+
+LIVE = 0.25
+"""Seconds between two showings of what the agent is just writing."""
+SHOWN = 4000
+"""Characters of it that are shown."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Where a listener listens, and to whom it tells what it hears."""
+
+    link: Link
+    post: Post
+    me: Address
+    session: Address
+
+
+class Listener:
+    """Listens to one process from where its session left off."""
+
+    def __init__(self, ears: Ears, view: SessionView) -> None:
+        """Begin with the machine of the session's last snapshot."""
+        self._ears = ears
+        self._proc = view.proc
+        self._driver = find(view.driver or "acp")
+        self._machine = self._driver.load(view.snapshot) if view.snapshot else self._driver.born(view.proc)
+        self._heard = view.heard
+        self._position = view.position
+        self._snapshot_at = view.position
+        self._told = 0
+        self._folded = 0
+        self._eager = False
+        self._writer = Writer(ears.link, view.proc, "in")
+        self._moved = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        showing = asyncio.get_running_loop().create_task(self._show())
+        try:
+            async for chunk in chunks(self._ears.link, self._proc, self._position + 1):
+                await self._fold(chunk)
+                async with self._moved:
+                    self._position = chunk.seq
+                    self._moved.notify_all()
+        finally:
+            showing.cancel()
+
+    async def report(self) -> None:
+        """From now on tell the session how far all is heard, also where there is nothing else to tell."""
+        self._eager = True
+        if self._folded:
+            await self._inform((), self._folded)
+
+    async def tell(self, command: Tell) -> None:
+        """Say something to the agent, once: when all that stands in the log is folded."""
+        newest = await self._ears.link.newest(PROC, f"car.proc.{self._proc}.*")
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position >= newest)
+        if command.number <= self._told:
+            return
+        lines = self._driver.say(self._machine, command)
+        await self._writer.tell(command.number, lines)
+        if isinstance(command, StartTurn) and self._snapshot_at:
+            await purge(self._ears.link, self._proc, self._snapshot_at)
+
+    async def _fold(self, chunk: Chunk) -> None:
+        if chunk.stream == "in":
+            for line in chunk.lines:
+                self._machine = self._driver.wrote(self._machine, line)
+            self._told = chunk.last
+        elif chunk.stream == "out":
+            await self._hear(chunk)
+
+    async def _hear(self, chunk: Chunk) -> None:
+        facts: list[Fact] = []
+        for number, line in enumerate(chunk.lines, chunk.first):
+            self._machine, new = self._driver.hear(self._machine, line, number)
+            facts += (fact for fact in new if number > self._heard)
+        self._folded = chunk.last
+        if any(isinstance(fact, TurnOver) for fact in facts):
+            self._snapshot_at = chunk.seq
+            kept = {"snapshot": self._driver.dump(self._machine), "position": chunk.seq}
+            facts = [fact.model_copy(update=kept) if isinstance(fact, TurnOver) else fact for fact in facts]
+        if facts or (self._eager and chunk.last > self._heard):
+            await self._inform(tuple(facts), chunk.last)
+
+    async def _inform(self, facts: tuple[Fact, ...], line: int) -> None:
+        """Tell the session facts, and that all lines up to this one are heard."""
+        told = (*facts, Caught(proc=self._proc, line=line))
+        letters = tuple(letter(fact, f"{self._proc}.{line}.{index}.{self._eager}") for index, fact in enumerate(told))
+        pause = 0.05
+        while True:
+            try:
+                await self._ears.post.send(self._ears.session, Envelope(self._ears.me, letters))
+            except Unreachable as error:
+                log.info("waiting to tell facts", session=str(self._ears.session), error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            else:
+                return
+
+    async def _show(self) -> None:
+        """Let whoever watches see what the agent is just writing."""
+        shown = ""
+        subject = self._ears.session.subject("live")
+        while True:
+            await asyncio.sleep(LIVE)
+            words = self._driver.words(self._machine)[-SHOWN:]
+            if words and words != shown:
+                shown = words
+                try:
+                    await self._ears.link.say(subject, words.encode())
+                except Unreachable as error:
+                    log.debug("nobody sees", error=str(error))
