@@ -6,6 +6,7 @@ actor of its room, what it shows comes from there.
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ from actors.runtime.nats.link import Link, connect
 from actors.runtime.nats.log import follow
 from actors.runtime.nats.ports import NatsPost
 from actors.runtime.nats.pump import Item, Pump, read
-from actors.runtime.nats.server import login
+from actors.runtime.nats.server import CONFIG, equip, login, settle
 from actors.runtime.place import Hub
+from actors.runtime.settings import read_settings
 from protocol.address import Address, out, room
 from protocol.chat import Card, Left, Pressed, Said
 from protocol.envelope import Envelope, letter, unpack
-from protocol.errors import Full, Refused, Unreachable, Unreadable
+from protocol.errors import CarError, Full, Refused, Unreachable, Unreadable
 from protocol.message import Command, Message, Query
 from protocol.node import Refusal
 
@@ -32,6 +34,8 @@ PATIENCE = 60.0
 """Seconds for which the answer to a command is awaited."""
 UNUSED = 3600
 """Seconds after which the server forgets who read the cards of a room."""
+_BEAT = 0.5
+_SECRET = re.compile(r"//[^/@]*@")
 
 
 class Heard(NamedTuple):
@@ -113,14 +117,22 @@ class Door:
             raise Unreachable("no host of CAR is alive here, type: car up") from error
 
     async def events(self, subject: str = "car.event.>", start: int = 1) -> AsyncIterator[Seen]:
-        """Yield the facts that are kept, from a sequence on, for ever."""
+        """Yield the facts that are kept, from a sequence on, for ever; those of a newer version are passed over."""
         async for entry in follow(self.link, EVENT, subject, start):
-            envelope = unpack(entry.headers, entry.data)
-            yield Seen(entry.seq, envelope.sender, envelope.letters[0].open())
+            with contextlib.suppress(Unreadable):
+                envelope = unpack(entry.headers, entry.data)
+                yield Seen(entry.seq, envelope.sender, envelope.letters[0].open())
 
     async def last_event(self) -> int:
         """Return the sequence of the newest fact."""
         return await self.link.newest(EVENT, "car.event.>")
+
+    async def until_away(self, patience: float) -> None:
+        """Return once the server has been away for so many seconds."""
+        away = 0.0
+        while away < patience:
+            await asyncio.sleep(_BEAT)
+            away = 0.0 if self.link.client.is_connected else away + _BEAT
 
     @contextlib.asynccontextmanager
     async def words(self, whose: Address, show: Callable[[str], Awaitable[None]]) -> AsyncIterator[None]:
@@ -165,11 +177,36 @@ async def open_door(hub: Hub, name: str, wait: float = 3.0) -> AsyncIterator[Doo
     try:
         link = await connect(login(hub, name), wait=wait)
     except Unreachable as error:
-        raise Unreachable(f"{error}; type: car up") from error
+        raise Unreachable(f"{_SECRET.sub('//', str(error))}; type: car up") from error
     try:
         yield Door(link, name)
     finally:
         await link.close()
+
+
+def embeds(hub: Hub) -> bool:
+    """Tell whether a hub has a server of its own."""
+    return not read_settings(hub.root).url
+
+
+def equip_hub(hub: Hub, *, starts: bool = False) -> None:
+    """Make the keys and the configuration of a hub's own server; one that ``starts`` now gets a port that is free."""
+    if not embeds(hub):
+        (hub.nats / CONFIG).unlink(missing_ok=True)
+        return
+    equip(hub)
+    if starts:
+        settle(hub)
+
+
+def server(hub: Hub) -> str:
+    """Return where the server of a hub is, without what nobody else should know."""
+    return _SECRET.sub("//", login(hub, "cli").url)
+
+
+def agents(hub: Hub | None) -> frozenset[str]:
+    """Return the agents that the settings of a hub name; there are others that need no setting."""
+    return frozenset(read_settings(hub.root).agents) if hub else frozenset()
 
 
 async def carry(bridge: Bridge, door: Door, room_: str) -> None:
@@ -183,15 +220,26 @@ async def carry(bridge: Bridge, door: Door, room_: str) -> None:
         if card.live:
             following[card.id] = asyncio.get_running_loop().create_task(_follow(bridge, door, room_, card))
 
-    showing = asyncio.get_running_loop().create_task(door.cards(room_, show))
+    loop = asyncio.get_running_loop()
+    both = (loop.create_task(door.cards(room_, show)), loop.create_task(_hear(bridge, door)))
     try:
-        async for heard in bridge.hear():
-            await door.tell(room(door.name, heard.room), heard.what, heard.id, f"{door.name}:{heard.person}")
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        showing.cancel()
-        for task in following.values():
+        for task in (*both, *following.values()):
             task.cancel()
-        await asyncio.gather(showing, *following.values(), return_exceptions=True)
+        await asyncio.gather(*both, *following.values(), return_exceptions=True)
+
+
+async def _hear(bridge: Bridge, door: Door) -> None:
+    """Hand over what people say; what cannot be handed over they are told at once."""
+    async for heard in bridge.hear():
+        try:
+            await door.tell(room(door.name, heard.room), heard.what, heard.id, f"{door.name}:{heard.person}")
+        except CarError as error:
+            text = f"This was not sent: {error}"
+            await bridge.show(heard.room, Card(id=heard.id, revision=1, text=text, tone="bad", final=True))
 
 
 async def _follow(bridge: Bridge, door: Door, room_: str, card: Card) -> None:

@@ -5,6 +5,7 @@
 3. Nothing here waits, but in the ordered stop: one loop looks after everybody in turn.
 """
 
+import contextlib
 import fcntl
 import math
 import os
@@ -78,11 +79,12 @@ def run(hub: Hub, children: Sequence[Child], until: Identity | None = None) -> N
 def main() -> None:
     """Be the program ``car-keeper [--hub PATH] [--until IDENTITY]``."""
     words = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
-    if len(sys.argv) % 2 == 0 or not set(words) <= {"--hub", "--until"}:
+    until = process.read_identity(words.get("--until", ""))
+    if len(sys.argv) % 2 == 0 or not set(words) <= {"--hub", "--until"} or ("--until" in words and not until):
         sys.exit("usage: car-keeper [--hub PATH] [--until PID-BORN]")
     try:
         hub = find_hub(Path(words["--hub"]) if "--hub" in words else None)
-        run(hub, cast(hub), process.read_identity(words.get("--until", "")))
+        run(hub, cast(hub), until)
     except Refused as error:
         sys.stderr.write(f"car-keeper: {error}\n")
         sys.exit(3)
@@ -125,7 +127,10 @@ class Keeper:
         ear = self._listen()
         # The record comes after the signals: who reads it may send one at once.
         me = process.describe_myself("keeper", sys.argv)
-        process.write(self.hub.run, me)
+        try:
+            process.write(self.hub.run, me)
+        except OSError as error:
+            raise Refused(f"the keeper cannot write its record in {self.hub.run}: {error.strerror}") from error
         self._adopt()
         while not self._is_told_to_end():
             codes = process.reap()
@@ -133,7 +138,8 @@ class Keeper:
                 self._look_after(kept, codes)
             self.sweep.go(self._everybody())
             self._rest(ear)
-        process.write(self.hub.run, process.leaving(me))
+        with contextlib.suppress(OSError):  # a full disk, or no hub any more: all the same it is to end
+            process.write(self.hub.run, process.leaving(me))
         self._stop()
         process.remove(self.hub.run, "keeper")
 
@@ -162,8 +168,8 @@ class Keeper:
         if signal.SIGHUP in self.heard:
             self.heard.discard(signal.SIGHUP)
             self._renew("host")
-        orphaned = self.until is not None and not process.alive(self.until)
-        return orphaned or bool(self.heard & {signal.SIGTERM, signal.SIGINT})
+        is_over = self.until is not None and not process.alive(self.until)
+        return is_over or _is_gone(self.hub.run) or bool(self.heard & {signal.SIGTERM, signal.SIGINT})
 
     def _renew(self, name: str) -> None:
         for kept in self.kept:
@@ -195,13 +201,17 @@ class Keeper:
         self.sweep.is_thorough = True
 
     def _start(self, kept: Kept, now: float) -> None:
-        # One thread and a small memory: a plain fork is safe here, and the child can do what rule 2 asks of it.
-        pid = os.fork()
+        kept.due = now + kept.pause  # matters only where no child comes of it
+        try:
+            # One thread and a small memory: a plain fork is safe here, and the child can do what rule 2 asks of it.
+            pid = os.fork()
+        except OSError as error:
+            _say(f"{kept.child.name} cannot be started: {error.strerror}")
+            return
         if pid == 0:
             _become(self.hub, kept.child)
         kept.who, kept.since = process.identify(pid), now
         kept.fd = process.hold(kept.who) if kept.who else None
-        kept.due = now + kept.pause  # matters only where the machine will not tell us whom we have made
         _say(f"{kept.child.name} started (pid {pid})")
 
     def _everybody(self) -> set[Identity]:
@@ -248,6 +258,17 @@ def _become(hub: Hub, child: Child) -> NoReturn:
         os._exit(127)
 
 
+def _is_gone(folder: Path) -> bool:
+    """Tell whether somebody has deleted a hub: without its records nobody could find us or end us again."""
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # a disk that does not answer is not one that is gone
+        return False
+    return False
+
+
 def _write_to(log: Path) -> None:
     if log.exists() and log.stat().st_size > _LOG_BOUND:
         log.replace(log.with_suffix(".log.old"))
@@ -258,8 +279,8 @@ def _write_to(log: Path) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody dies of a full disk here
+        os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n".encode())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,11 +53,26 @@ def up(hub: Hub, keeper: Sequence[str] = (), until: Identity | None = None) -> R
     deadline = time.monotonic() + (_STOP_PATIENCE if found else _START_PATIENCE)
     if not _until(lambda: _is_at_work(hub) or _has_ended(pid), deadline) or not _is_at_work(hub):
         raise Refused(f"the keeper does not start; what it said is in {hub.log / 'keeper.log'}")
-    _reap(pid)
     at_work = _keeper(hub)
+    if at_work and at_work.pid != pid and (loser := process.identify(pid)):
+        # It may still wait for its turn, and would take it when the other is stopped.
+        process.terminate(loser, 1.0)
+    _reap(pid)
     if not at_work:
         raise Refused(f"the keeper has ended at once; what it said is in {hub.log / 'keeper.log'}")
     return at_work
+
+
+def up_with_me(hub: Hub) -> Record:
+    """Start a keeper as ``up`` does, which ends with this process, however this ends."""
+    return up(hub, until=process.myself())
+
+
+def call(name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a short program of ours to its end; what it says is in ``stdout`` and ``stderr``."""
+    return subprocess.run(  # noqa: S603  # a program of ours
+        (program(name), *arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def stop(hub: Hub) -> tuple[str, ...]:
