@@ -255,13 +255,12 @@ def _lend(session: Session, fact: agent.FileWanted | agent.FileOffered, cause: C
     if burst > FILE or sum(one.request != "" for one in session.errands) >= FILES:
         why = f"{fact.path} is too much to go through CAR at once; use your own tools for it, or do it in pieces"
         return _deny(session, request, why, cause)
-    lend: work.Work = work.ReadFile(checkout=checkout, path=inner, limit=0)
     if isinstance(fact, agent.FileWanted):
-        lend = work.ReadFile(checkout=checkout, path=inner, line=fact.at, limit=fact.limit)
-    else:
-        lend = work.WriteFile(checkout=checkout, path=inner, text=fact.text)
-    kind: Kind = "read" if isinstance(fact, agent.FileWanted) else "write"
-    return _send(replace(session, burst=burst), lend, Errand(id=cause.derive("file"), kind=kind, request=request))
+        read = work.ReadFile(checkout=checkout, path=inner, line=fact.at, limit=fact.limit)
+        return _send(session, read, Errand(id=cause.derive("file"), kind="read", request=request))
+    write = work.WriteFile(checkout=checkout, path=inner, text=fact.text)
+    errand = Errand(id=cause.derive("file"), kind="write", request=request)
+    return _send(replace(session, burst=burst), write, errand)
 
 
 def _over(session: Session, over: agent.TurnOver, cause: Cause) -> Step[Session]:

@@ -49,6 +49,7 @@ class Run:
     begun: bool = False
     code: flow.Code | None = None
     reason: str = ""
+    body: str = ""
     asked: str = ""
     errands: tuple[tuple[str, str], ...] = ()
     start: str = ""
@@ -127,7 +128,7 @@ def _resume(run: Run, reply: str, cause: Cause) -> Step[Run]:
         kept = (*run.replies, shorten(reply, REPLY))[-REPLIES:]
         run = replace(run, note=shorten(note, 2 * REPLY), replies=kept)
     spent = 0 if run.code == "max_turns" else run.spent
-    run = replace(run, status="running", code=None, reason="", spent=spent, since=cause.at.isoformat())
+    run = replace(_at(run, "running", cause), spent=spent)
     resumed = Publish(flow.RunResumed(reply=shorten(reply, rules.LINE)))
     return _after((resumed,), _survey(run, cause) if run.begun else _prepare(run, cause))
 
@@ -154,18 +155,17 @@ def _stop(run: Run, cause: Cause) -> Step[Run]:
     stop: tuple[Effect, ...] = (Send(run.session, Close()), After(PATIENCE, Due(timer="stop"), "stop"))
     if run.working:
         stop = (Send(run.session, Interrupt()), *stop)
-    return Step(replace(run, status="stopping", errands=(), asked="", code=None, reason=""), stop)
+    return Step(replace(_at(run, "stopping", cause), errands=(), asked=""), stop)
 
 
 def _stopped(run: Run, cause: Cause) -> Step[Run]:
-    run = replace(run, status="stopped", errands=(), asked="", code=None, reason="", turn=None, session=None)
-    run = replace(run, since=cause.at.isoformat())
+    run = replace(_at(run, "stopped", cause), errands=(), asked="", turn=None, session=None)
     return Step(run, (Cancel("stop"), Cancel("pause"), Publish(flow.RunStopped())))
 
 
 def _prepare(run: Run, cause: Cause) -> Step[Run]:
     """Have the folders made before anything is looked at: they bring the rule by which git does not see them."""
-    run = replace(run, status="starting", since=cause.at.isoformat())
+    run = _at(run, "starting", cause)
     return _ask(run, (("prepare", "tickets", work.Prepare(checkout=run.place.path, run=run.me.key)),), cause)
 
 
@@ -229,7 +229,7 @@ def _decide(run: Run, seen: work.Seen, cause: Cause) -> Step[Run]:
 
 def _begin(run: Run, seen: work.Seen, cause: Cause) -> Step[Run]:
     if reason := rules.refusal(seen, run.tree):
-        run = replace(run, status="refused", reason=reason, since=cause.at.isoformat())
+        run = replace(_at(run, "refused", cause), reason=reason)
         return Step(run, (Publish(flow.RunRefused(reason=reason)), Stop()))
     run = replace(run, status="running", begun=True, start=run.tree.head)
     started = flow.RunStarted(repo=run.repo, tickets=run.total, done=run.done)
@@ -240,7 +240,7 @@ def _pick(run: Run, seen: work.Seen, cause: Cause) -> Step[Run]:
     """Take the next ticket, if there is one that can be worked on."""
     chosen = rules.choose(seen, run.tree)
     if chosen is None:
-        run = replace(run, status="completed", since=cause.at.isoformat())
+        run = _at(run, "completed", cause)
         seconds = (cause.at - datetime.fromisoformat(run.started_at)).total_seconds()
         facts = {"commits": run.tree.commits, "diffstat": run.tree.diffstat, "seconds": seconds}
         return Step(run, (Publish(flow.RunCompleted.model_validate({"done": run.done, "turns": run.turns, **facts})),))
@@ -356,9 +356,14 @@ def _pause(run: Run, halt: Halt, cause: Cause) -> Step[Run]:
     run, effects = _dismiss(run) if run.asked or halt.code in ("agent", "sandbox") else Step(run)
     turn = run.turn if run.turn and run.turn.over else None
     reason, ticket = shorten(halt.reason, rules.LINE), run.job.path if run.job else halt.ticket
-    run = replace(run, status="paused", code=halt.code, reason=reason, asked="", errands=(), turn=turn)
-    paused = flow.RunPaused(code=halt.code, reason=reason, body=halt.body, ticket=ticket)
-    return Step(replace(run, since=cause.at.isoformat()), (*effects, Cancel("pause"), Publish(paused)))
+    why = {"code": halt.code, "reason": reason, "body": halt.body}
+    run = replace(_at(run, "paused", cause), asked="", errands=(), turn=turn, **why)
+    return Step(run, (*effects, Cancel("pause"), Publish(flow.RunPaused.model_validate({**why, "ticket": ticket}))))
+
+
+def _at(run: Run, status: flow.Status, cause: Cause) -> Run:
+    """Note how it stands now, and that what it stood at before is no more."""
+    return replace(run, status=status, code=None, reason="", body="", since=cause.at.isoformat())
 
 
 def _dismiss(run: Run) -> Step[Run]:
@@ -380,6 +385,7 @@ def answer(run: Run, _query: Query, _cause: Cause) -> flow.RunView:
         status=run.status,
         code=run.code,
         reason=run.reason,
+        body=run.body,
         ticket=run.job.path if run.job else "",
         title=run.job.title if run.job else "",
         agent=run.job.agent if run.job else run.agent,

@@ -475,7 +475,11 @@ def test_a_question_pauses_and_its_answer_is_in_the_next_prompt():
     flow = started(ticket())
     flow.ask()
     assert flow.paused == RunPaused(code="question", reason="Which colour?", body="Blue or green?", ticket=ONE)
+    view = ACTOR.answer(flow.state, DescribeRun(), None)
+    assert (view.code, view.reason, view.body) == ("question", "Which colour?", "Blue or green?")
     flow.say(Resume(reply="blue"))
+    view = ACTOR.answer(flow.state, DescribeRun(), None)
+    assert (view.code, view.reason, view.body) == (None, "", "")
     assert flow.disk.notes == {1: "blue"}
     assert str(flow.send(Note).to) == "work/n1.dispatches.shop"
     assert flow.told(RunResumed) == [RunResumed(reply="blue")]

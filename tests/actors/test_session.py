@@ -14,6 +14,7 @@ from protocol.agent import (
     Caught,
     Confirm,
     Deny,
+    Detach,
     FileOffered,
     FileWanted,
     Find,
@@ -457,8 +458,30 @@ def test_a_file_too_long_for_one_piece_is_denied():
     talk.hear(FileWanted, request="f", path="a")
     talk.answer(ReadFile, FileText(text="\n" * FILE))
     talk.hear(FileOffered, request="g", path="a", text="x" * (FILE + 1))
+    assert "do it in pieces" in talk.sent(Deny)[1].why
     assert [tell.request for tell in talk.sent(Deny)] == ["f", "g"]
     assert not talk.sent(WriteFile)
+
+
+def test_files_that_come_together_are_no_more_than_one_step_can_say():
+    talk = ready("a")
+    for number in range(3):
+        talk.say(FileOffered(proc=talk.proc, line=9, request=f"f{number}", path="a", text="x" * (FILE // 2)), AGENTS)
+    talk.say(Caught(proc=talk.proc, line=9), AGENTS)
+    talk.say(FileOffered(proc=talk.proc, line=10, request="g", path="a", text="x" * FILE), AGENTS)
+    assert [tell.request for tell in talk.sent(Deny)] == ["f2"]
+    assert len(talk.sent(WriteFile)) == 3
+
+
+def test_tools_that_come_together_are_not_all_told():
+    talk = ready("a")
+    for number in range(500):
+        talk.say(Acted(proc=talk.proc, line=9, title=f"t{number}" * 99), AGENTS)
+    assert len(talk.told(ToolUsed)) == 40
+    talk.say(Caught(proc=talk.proc, line=9), AGENTS)
+    talk.hear(Acted, title="later")
+    talk.say(Acted(proc=talk.proc, line=10, title="later"), AGENTS)
+    assert talk.told(ToolUsed)[-1].title == "later"
 
 
 def test_files_at_a_time_are_bounded():
@@ -815,5 +838,6 @@ def test_a_session_tells_how_it_stands():
 def test_an_event_and_the_end_travel_in_order():
     talk = ready("a")
     effects = talk.exit(1)
-    assert [type(one) for one in effects] == [Publish, Publish, Stop]
+    assert [type(one) for one in effects] == [Publish, Send, Publish, Stop]
+    assert talk.send(Detach).message == Detach(proc=talk.proc)
     assert not any(isinstance(one, After) for one in effects)
