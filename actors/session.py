@@ -118,7 +118,11 @@ def _answered(session: Session, errand: Errand, message: Message, cause: Cause) 
             return _send(session, spawn, Errand(id=cause.derive("spawn"), kind="spawn"))
         case "spawn", node.Spawned(custodian=custodian, pid=pid, born=born):
             session = replace(session, custodian=custodian, pid=pid, born=born)
-            return _leave(session, cause) if session.status == "closing" else _greet(session, cause)
+            if session.status == "closing":
+                return _leave(session, cause)
+            session, listening = _listen(session, cause)
+            session, spoken = _tell(session, agent.Initialize(proc=session.proc, number=1), cause)
+            return Step(session, (*listening, *spoken))
         case (("find" | "spawn"), (node.SpawnFailed(why=why) | work.Failed(what=why))):
             return _ruin(session, "missing", f"{session.who} cannot be started: {why}; {AGAIN}", cause)
         case (("attach" | "tell"), work.Failed(what=why)):
@@ -135,12 +139,6 @@ def _answered(session: Session, errand: Errand, message: Message, cause: Cause) 
         case (("read" | "write"), work.Failed(what=why)):
             return _deny(session, errand.request, why, cause)
     return Step(session)
-
-
-def _greet(session: Session, cause: Cause) -> Step[Session]:
-    session, listening = _listen(session, cause)
-    session, spoken = _tell(session, agent.Initialize(proc=session.proc, number=session.told + 1), cause)
-    return Step(session, (*listening, *spoken))
 
 
 def _listen(session: Session, cause: Cause) -> Step[Session]:
@@ -201,8 +199,7 @@ def _hear(session: Session, fact: agent.Fact, cause: Cause) -> Step[Session]:  #
         case agent.Greeted() if session.status == "starting" and session.told == 1:
             where = {"cwd": session.place.path, "sandbox": session.sandbox}
             git = (join(session.place.path, ".git"),)
-            thread = agent.OpenThread(proc=session.proc, number=session.told + 1, writable=git, **where)
-            return _tell(session, thread, cause)
+            return _tell(session, agent.OpenThread(proc=session.proc, number=2, writable=git, **where), cause)
         case agent.ThreadOpened() if session.status == "starting":
             session, effects = _next(session, cause)
             return Step(session, (Cancel("handshake"), *effects))
@@ -259,8 +256,7 @@ def _lend(session: Session, fact: agent.FileWanted | agent.FileOffered, cause: C
         read = work.ReadFile(checkout=checkout, path=inner, line=fact.at, limit=fact.limit)
         return _send(session, read, Errand(id=cause.derive("file"), kind="read", request=request))
     write = work.WriteFile(checkout=checkout, path=inner, text=fact.text)
-    errand = Errand(id=cause.derive("file"), kind="write", request=request)
-    return _send(replace(session, burst=burst), write, errand)
+    return _send(replace(session, burst=burst), write, Errand(id=cause.derive("file"), kind="write", request=request))
 
 
 def _over(session: Session, over: agent.TurnOver, cause: Cause) -> Step[Session]:
@@ -269,10 +265,10 @@ def _over(session: Session, over: agent.TurnOver, cause: Cause) -> Step[Session]
     kept = over.model_dump(include={"turn", "outcome", "trouble"})
     ended = said.TurnEnded(**kept, usage=over.usage, text=shorten(over.text, TEXT, tail=0.5), error=error)
     session = replace(session, turn="", snapshot=over.snapshot, position=over.position, since=cause.at.isoformat())
-    effects: tuple[Effect, ...] = (Publish(ended), Cancel("interrupt"))
+    effects = Publish(ended), Cancel("interrupt")
     if session.status == "closing":
-        session, left = _leave(session, cause)
-        return Step(session, (*effects, *left))
+        session, later = _leave(session, cause)
+        return Step(session, (*effects, *later))
     later = (After(0, node.Due(timer="next"), "next"),) if session.queue else ()
     return Step(replace(session, status="idle", interrupting=False), (*effects, *later))
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from posixpath import basename
 
 from protocol import frontmatter
 from protocol.errors import Unreadable
@@ -59,7 +59,7 @@ def complaints(names: Iterable[str]) -> tuple[str, ...]:
 
 def read(path: str, text: str, agents: frozenset[str]) -> Ticket:
     """Read a ticket; whatever is wrong with it stands in its ``problems``, and then it counts as not done."""
-    name = PurePosixPath(path).name
+    name = basename(path)
     ticket = Ticket(path=path, number=number(name) or 0, text=text)
     try:
         head = frontmatter.read(text)
@@ -81,7 +81,7 @@ def read(path: str, text: str, agents: frozenset[str]) -> Ticket:
 
 def unread(path: str, why: str) -> Ticket:
     """Return a ticket whose file could not be read at all."""
-    name = PurePosixPath(path).name
+    name = basename(path)
     return Ticket(path=path, number=number(name) or 0, problems=(f"{name}: {why}",))
 
 

@@ -100,15 +100,16 @@ def step(run: Run, message: Message, cause: Cause) -> Step[Run]:  # noqa: PLR091
 
 def _command(run: Run, message: Message, cause: Cause) -> Step[Run]:
     """Obey a person, or say why not."""
+    alive = run.repo and run.status not in ENDED
     match message:
         case flow.Start() if not run.repo:
             run = replace(run, repo=message.repo, place=message.place, agent=message.agent, limits=message.limits)
             return _prepare(replace(run, started_at=cause.at.isoformat()), cause)
         case flow.Resume(reply=reply) if run.status == "paused":
             return _resume(run, reply.strip(), cause)
-        case flow.Pause(reason=reason) if run.repo and run.status not in ENDED:
+        case flow.Pause(reason=reason) if alive:
             return _interrupt(run, reason or "a person paused the run", cause)
-        case flow.Stop() if run.repo and run.status not in ENDED:
+        case flow.Stop() if alive:
             return _stop(run, cause)
     why = "this run is at work already; stop it first, or wait until it pauses"
     if not run.repo:
@@ -152,10 +153,9 @@ def _stop(run: Run, cause: Cause) -> Step[Run]:
         return _stopped(run, cause)
     if run.status == "stopping":
         return Step(run)
-    stop: tuple[Effect, ...] = (Send(run.session, Close()), After(PATIENCE, Due(timer="stop"), "stop"))
-    if run.working:
-        stop = (Send(run.session, Interrupt()), *stop)
-    return Step(replace(_at(run, "stopping", cause), errands=(), asked=""), stop)
+    interrupt = (Send(run.session, Interrupt()),) if run.working else ()
+    close = Send(run.session, Close()), After(PATIENCE, Due(timer="stop"), "stop")
+    return Step(replace(_at(run, "stopping", cause), errands=(), asked=""), (*interrupt, *close))
 
 
 def _stopped(run: Run, cause: Cause) -> Step[Run]:
@@ -165,8 +165,8 @@ def _stopped(run: Run, cause: Cause) -> Step[Run]:
 
 def _prepare(run: Run, cause: Cause) -> Step[Run]:
     """Have the folders made before anything is looked at: they bring the rule by which git does not see them."""
-    run = _at(run, "starting", cause)
-    return _ask(run, (("prepare", "tickets", work.Prepare(checkout=run.place.path, run=run.me.key)),), cause)
+    prepare = work.Prepare(checkout=run.place.path, run=run.me.key)
+    return _ask(_at(run, "starting", cause), (("prepare", "tickets", prepare),), cause)
 
 
 def _survey(run: Run, cause: Cause) -> Step[Run]:
@@ -240,10 +240,9 @@ def _pick(run: Run, seen: work.Seen, cause: Cause) -> Step[Run]:
     """Take the next ticket, if there is one that can be worked on."""
     chosen = rules.choose(seen, run.tree)
     if chosen is None:
-        run = _at(run, "completed", cause)
         seconds = (cause.at - datetime.fromisoformat(run.started_at)).total_seconds()
-        facts = {"commits": run.tree.commits, "diffstat": run.tree.diffstat, "seconds": seconds}
-        return Step(run, (Publish(flow.RunCompleted.model_validate({"done": run.done, "turns": run.turns, **facts})),))
+        completed = rules.completed(run.done, run.turns, run.tree, seconds)
+        return Step(_at(run, "completed", cause), (Publish(completed),))
     if isinstance(chosen, Halt):
         return _pause(run, chosen, cause)
     agent = run.agent or chosen.agent
@@ -288,8 +287,8 @@ def _turn(run: Run, job: Job, again: Again, seen: work.Seen, cause: Cause) -> St
     agent = run.agent or ("" if ticket.problems else ticket.agent) or job.agent
     run, effects = _dismiss(run) if agent != job.agent else Step(run)
     attempts = run.limits.commit_repairs - job.commits + 1 if again.why == "commit" else 0
-    asked = Brief(run.me.key, ticket, seen.documents, run.replies, again.problems, run.tree.dirty, attempts, job.said)
-    text = build(asked)
+    known = (again.problems, run.tree.dirty, attempts, job.said)
+    text = build(Brief(run.me.key, ticket, seen.documents, run.replies, *known))
     why = "reply" if again.why == "work" and run.replies else again.why
     id_, session = cause.derive("turn"), run.session or Address("session", cause.derive("session"))
     opened = (Send(session, Watch()), Send(session, Open(agent=agent, place=run.place))) if run.session is None else ()
@@ -300,14 +299,12 @@ def _turn(run: Run, job: Job, again: Again, seen: work.Seen, cause: Cause) -> St
     begun = flow.TurnBegun(ticket=job.path, turn=turn.number, agent=agent, session=session, why=why)
     job = job.model_copy(update={"agent": agent, "title": ticket.title or job.title})
     run = replace(run, job=job, turn=turn, session=session, turns=turn.number, spent=run.spent + 1)
-    run = replace(run, since=cause.at.isoformat())
-    return Step(run, (*effects, *opened, Send(session, prompt), Publish(begun)))
+    return Step(_at(run, "running", cause), (*effects, *opened, Send(session, prompt), Publish(begun)))
 
 
 def _over(run: Run, ended: TurnEnded, cause: Cause) -> Step[Run]:
     """Take the end of a turn: settle it, try it once more, or ask a person."""
-    used = {name: getattr(run.usage, name) + getattr(ended.usage, name) for name in Usage.model_fields}
-    run = replace(run, last=ended.usage, usage=Usage(**used))
+    run = replace(run, last=ended.usage, usage=rules.add(run.usage, ended.usage))
     if run.status == "stopping":
         return _stopped(run, cause)
     if run.job is None or run.turn is None:
@@ -318,8 +315,7 @@ def _over(run: Run, ended: TurnEnded, cause: Cause) -> Step[Run]:
         return _pause(run, Halt("interrupted", run.asked), cause) if run.asked else _survey(run, cause)
     run = replace(run, turn=None)
     if run.asked or ended.outcome == "interrupted":
-        why = ended.error or f"the turn was interrupted; {ON}"
-        return _pause(run, Halt("interrupted", run.asked or why), cause)
+        return _pause(run, Halt("interrupted", run.asked or ended.error or f"the turn was interrupted; {ON}"), cause)
     if ended.trouble == "lost":
         return _lost(run, ended.error, cause)
     return _pause(run, Halt("sandbox" if ended.trouble == "sandbox" else "agent", ended.error), cause)
@@ -356,9 +352,9 @@ def _pause(run: Run, halt: Halt, cause: Cause) -> Step[Run]:
     run, effects = _dismiss(run) if run.asked or halt.code in ("agent", "sandbox") else Step(run)
     turn = run.turn if run.turn and run.turn.over else None
     reason, ticket = shorten(halt.reason, rules.LINE), run.job.path if run.job else halt.ticket
-    why = {"code": halt.code, "reason": reason, "body": halt.body}
-    run = replace(_at(run, "paused", cause), asked="", errands=(), turn=turn, **why)
-    return Step(run, (*effects, Cancel("pause"), Publish(flow.RunPaused.model_validate({**why, "ticket": ticket}))))
+    run = replace(_at(run, "paused", cause), code=halt.code, reason=reason, body=halt.body)
+    paused = Publish(flow.RunPaused(code=halt.code, reason=reason, body=halt.body, ticket=ticket))
+    return Step(replace(run, asked="", errands=(), turn=turn), (*effects, Cancel("pause"), paused))
 
 
 def _at(run: Run, status: flow.Status, cause: Cause) -> Run:

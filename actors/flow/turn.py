@@ -5,7 +5,7 @@ from typing import Literal
 
 from actors.runtime.weight import shorten
 from protocol.agent import Usage
-from protocol.flow import Code, Limits, TurnDone
+from protocol.flow import Code, Limits, RunCompleted, TurnDone
 from protocol.message import Part
 from protocol.work import Collected, Commit, Diffstat, Seen, Ticket, Tree
 
@@ -172,6 +172,16 @@ def ended(job: Job, turn: Turn, measure: Stand, usage: Usage) -> TurnDone:
         diffstat=measure.diffstat,
         prompt_bytes=turn.prompt_bytes,
     )
+
+
+def completed(done: int, turns: int, tree: Stand, seconds: float) -> RunCompleted:
+    """Tell what a whole run brought."""
+    return RunCompleted(done=done, turns=turns, commits=tree.commits, diffstat=tree.diffstat, seconds=seconds)
+
+
+def add(one: Usage, other: Usage) -> Usage:
+    """Sum up what turns have used."""
+    return Usage(input=one.input + other.input, cached=one.cached + other.cached, output=one.output + other.output)
 
 
 def names(paths: tuple[str, ...], most: int) -> str:

@@ -102,7 +102,7 @@ class Cell(LoopActor, Generic[S]):
         except Unreadable as error:
             await self._trade.ports.post.bury(mail.to, mail.envelope, str(error))
             return skipped(self._trade.actor, record, mail)
-        except Exception as error:  # noqa: BLE001  # the wall around a bug in a step: the mail is kept, the actor goes on
+        except Exception as error:  # the wall around a bug in a step: the mail is kept, the actor goes on
             why = f"{type(error).__name__}: {error}"
             log.error("step failed", actor=str(mail.to), mail=mail.envelope.id, why=why, exc_info=True)
             await self._trade.ports.post.bury(mail.to, mail.envelope, why)

@@ -3,8 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
-from actors.workers import disk
 from actors.runtime.worker import Worker, does
+from actors.workers import disk
 from protocol import dispatch
 from protocol.errors import Unreadable, WorkFailed
 from protocol.work import Collect, Collected, Note, Noted

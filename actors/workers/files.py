@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from actors.workers import disk
 from actors.runtime.worker import Worker, does
+from actors.workers import disk
 from protocol.errors import Unreadable, WorkFailed
 from protocol.work import FileText, FileWritten, ReadFile, WriteFile
 

@@ -7,8 +7,8 @@ from subprocess import DEVNULL, CompletedProcess
 
 import anyio
 
-from actors.workers import disk
 from actors.runtime.worker import Worker, does
+from actors.workers import disk
 from protocol.errors import WorkFailed
 from protocol.work import Commit, Diffstat, Inspect, Probe, Probed, Tree
 

@@ -4,8 +4,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from actors.workers import disk
 from actors.runtime.worker import Worker, does
+from actors.workers import disk
 from protocol import frontmatter, ticket
 from protocol.errors import Unreadable, WorkFailed
 from protocol.work import Document, Look, Prepare, Prepared, Seen, Ticket, Write, Written

@@ -210,6 +210,7 @@ def test_what_an_agent_tells_is_passed_on():
     card = cards.told(told(*STORY), Told(ticket="t", title="Half way", body="The tests pass."), "n1")
     assert card == Card(id="run-r1-n1", revision=0, text="**shop** says: Half way\n\nThe tests pass.")
     assert cards.told(told(*STORY), Told(ticket="t", title="", body="Hm."), "n1").text == "**shop** says:\n\nHm."
+    assert cards.told(told(*STORY), Told(ticket="t", title="Hm.", body=""), "n1").text == "**shop** says: Hm."
 
 
 # how it stands
@@ -256,6 +257,11 @@ def test_the_status_where_no_run_is_active():
     busy = cards.idle(RepoView(repo="shop", place=place, busy=True), "c1")
     assert busy.text.splitlines()[0] == "**shop** · an agent answers here now"
     assert busy.choices == ()
+
+
+def test_nobody_works_in_a_run_that_waits_or_has_no_session():
+    assert not learn(Progress("r1"), view(status="paused", session=SESSION)).working
+    assert not learn(Progress("r1"), view(status="running")).working
 
 
 # a free turn

@@ -116,12 +116,16 @@ def test_what_the_worker_cannot_do_is_told_in_its_words():
 
 def test_a_machine_that_is_not_reached_is_told():
     it = table()
+    it.say(AddRepo(place=here("/srv/api")))
+    other = it.id(GIT)
     it.say(AddRepo(place=here("/srv/shop")))
     it.say(Undelivered(to=GIT, id=it.id(GIT), why="its queue is full"))
+    assert it.answered == ["m2"]
     said = "nobody on the machine n1 could look at the folder (its queue is full); add it again in a moment"
     assert it.replies == [Refusal(text=said)]
-    assert it.state == hub.Hub()
     assert it.say(Undelivered(to=GIT, id="another", why="full")) == ()
+    it.say(probed("/srv/api"), GIT, re=other)
+    assert it.answered == ["m1"]
 
 
 def test_twenty_may_wait_and_no_more():

@@ -152,6 +152,7 @@ def test_a_run_that_pauses_before_its_first_turn_has_begun():
 def test_a_run_that_never_heard_its_start_is_no_run():
     it = table()
     it.say(StartFlow(), DOOR)
+    assert it.say(Undelivered(to=run(it), id="the watch", why="its mailbox is full")) == ()
     it.say(Undelivered(to=run(it), id=it.state.run, why="its mailbox is full"))
     said = "the run in shop could not begin: it was not delivered (its mailbox is full); type /flow start to try again"
     assert it.replies == [Refusal(text=said)]
@@ -283,6 +284,8 @@ def test_talk_opens_a_session_and_gives_it_the_words():
     assert it.sent(session(it)) == (Watch(), WATCH, opening, Prompt(turn="m2", text="hello"))
     assert it.replies == [TalkAccepted(repo="shop", session=session(it), turn="m2")]
     assert it.ask(DescribeRepo()) == RepoView(repo="shop", place=PLACE, busy=True)
+    it.say(TurnEnded(turn="m2", outcome="done"), Address("session", "stranger"))
+    assert it.ask(DescribeRepo()).busy is True
 
 
 def test_a_session_is_kept_over_its_turns():
@@ -436,6 +439,20 @@ def test_a_machine_that_is_not_reached_is_told():
         "try again in a moment"
     )
     assert it.replies == [Refusal(text=said)]
+
+
+def test_each_gets_the_answer_to_what_they_asked():
+    it = table()
+    asked = []
+    for command in (ListTickets(), AddTicket(title="x", agent="demo"), ListTickets()):
+        it.say(command)
+        asked.append(it.id(TICKETS))
+    it.say(Written(path="TICKET-001.md"), TICKETS, re=asked[1])
+    assert it.answered == ["m3"]
+    it.say(Undelivered(to=TICKETS, id=asked[2], why="full"))
+    assert it.answered == ["m4"]
+    it.say(Seen(), TICKETS, re=asked[0])
+    assert it.answered == ["m2"]
 
 
 def test_twenty_may_wait_for_the_tickets_and_no_more():

@@ -166,9 +166,9 @@ def test_a_button_says_what_it_says():
 
 
 def test_a_button_of_a_run_is_for_the_repository_of_that_run():
-    it = following()
-    it.say(Said(text="/bind api"))
-    it.say(hub("api", "shop"), HUB, re=it.id(HUB))
+    it = bound("api")
+    for number, repo in enumerate(("web", "shop")):
+        it.say(RunStarted(repo=repo, tickets=1, done=0), Address("run", f"r{number}"))
     it.say(Pressed(card="run-r1", says="/flow stop"))
     assert it.sent(SHOP) == (StopFlow(),)
     it.say(Said(text="/flow stop"))
@@ -431,6 +431,7 @@ def test_a_room_that_is_not_bound_answers_the_question_that_it_shows():
     it.say(FlowAccepted(repo="shop", run="r1", fresh=True), SHOP, re=it.id(SHOP))
     for event in (STARTED, ASKED):
         it.say(event, RUN)
+    it.say(RunStarted(repo="api", tickets=1, done=0), Address("run", "r2"))
     it.say(Said(text="/flow start"))
     assert it.sent(HUB) == (DescribeHub(),)
     it.say(Said(text="blue"))
@@ -666,7 +667,9 @@ def test_a_room_that_is_left_hears_no_more():
     api = Address("repo", "api")
     it.say(Said(text="hello"))
     it.say(TalkAccepted(repo="api", session=ANOTHER, turn=it.id(api)), api, re=it.id(api))
+    it.say(Said(text="and more"))
     it.say(Left())
+    assert it.receivers == [str(one) for one in (RUN, SESSION, ANOTHER)]
     for one in (RUN, SESSION, ANOTHER):
         assert it.sent(one) == (Unwatch(),)
     assert it.effects[-1] == Leave()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.flow.run import ACTOR
 from actors.runtime.effects import Effect, Publish, Reply, Send
@@ -51,7 +53,7 @@ from protocol.work import (
 from tests.actors.play import Play
 
 ME = Address("run", "r1")
-PLACE = Place(node="n1", path="/work/shop")
+PLACE = Place(node="n1", path="/srv/shop")
 ONE, TWO = ".codex-autorunner/tickets/TICKET-001.md", ".codex-autorunner/tickets/TICKET-002.md"
 
 
@@ -191,7 +193,7 @@ def test_a_run_looks_at_its_checkout_before_it_begins():
     flow.held = True
     flow.start()
     (prepare,) = flow.waiting
-    assert prepare.message == Prepare(checkout="/work/shop", run="r1")
+    assert prepare.message == Prepare(checkout="/srv/shop", run="r1")
     assert str(prepare.to) == "work/n1.tickets.shop"
     flow.held = False
     flow.work()
@@ -1067,3 +1069,86 @@ def test_at_most_fifty_commits_are_kept():
 def test_the_documents_are_in_the_prompt():
     disk = Disk(documents=(Document(path=".codex-autorunner/workspace/spec.md", text="a shop"),))
     assert "a shop" in Flow(disk).start().prompt.text
+
+
+# whatever happens
+
+
+def happen(flow: Flow, what: str) -> None:
+    """Let one thing happen, whether or not it fits."""
+    match what:
+        case "pause":
+            flow.say(Pause(reason="lunch"))
+        case "resume":
+            flow.say(Resume(reply="blue" if flow.mails % 2 else ""))
+        case "stop":
+            flow.say(Stop())
+        case "ring" if flow.timers:
+            flow.ring(next(iter(flow.timers)))
+        case "hold":
+            flow.held = True
+        case "work":
+            flow.held = False
+            flow.work()
+        case "lose" if flow.waiting:
+            lost = flow.waiting.pop(0)
+            flow.say(Undelivered(to=lost.to, id=lost.id, why="full"), ME)
+        case "break":
+            flow.disk.change(ONE, problems=("broken",))
+        case "mend":
+            flow.disk.change(ONE, problems=())
+        case "dirty":
+            flow.disk.dirty = ("a.py",)
+        case "clean":
+            flow.disk.dirty = ()
+        case _ if flow.sent(Prompt):
+            act(flow, what)
+
+
+def act(flow: Flow, what: str) -> None:
+    match what:
+        case "one":
+            flow.finish(ONE)
+        case "two":
+            flow.finish(TWO)
+        case "done" | "interrupted":
+            flow.end(what)
+        case "ask":
+            flow.ask()
+        case "fail":
+            flow.end("failed", trouble="died", error="x")
+        case "vanish":
+            flow.end("failed", trouble="lost", error="x")
+        case "close":
+            flow.say(Closed(), flow.session)
+
+
+HANDS = ("pause", "resume", "resume", "stop", "ring", "hold", "work", "work", "lose", "break", "mend", "dirty", "clean")
+DEEDS = ("one", "two", "done", "interrupted", "ask", "fail", "vanish", "close")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from((*HANDS, *DEEDS)), max_size=30))
+def test_whatever_happens_a_run_keeps_its_promises(happenings):
+    flow = started()
+    for what in happenings:
+        ended, prompts = flow.state.status in ("stopped", "completed"), len(flow.sent(Prompt))
+        completed = len(flow.told(RunCompleted))
+        happen(flow, what)
+        assert not ended or len(flow.sent(Prompt)) == prompts
+        assert len(flow.sent(Prompt)) <= prompts + 1
+        if len(flow.told(RunCompleted)) > completed:
+            assert flow.disk.dirty == ()
+            assert all(one.done and not one.problems for one in flow.disk.tickets)
+        if flow.state.status in ("paused", "stopping", "stopped", "completed"):
+            assert flow.state.errands == ()
+        working = flow.state.status == "running" and not flow.state.errands
+        assert not working or flow.state.working
+    assert [one.turn for one in flow.told(TurnBegun)] == list(range(1, flow.state.turns + 1))
+    sessions = [one.to for one in flow.effects if isinstance(one, Send) and isinstance(one.message, Open)]
+    closed = {one.to for one in flow.effects if isinstance(one, Send) and isinstance(one.message, Close)}
+    gone = {flow.state.session} if flow.state.session else set()
+    assert len(sessions) == len(set(sessions))
+    assert flow.state.status == "stopped" or "close" in happenings or set(sessions) <= closed | gone
+    assert list(flow.disk.notes) == list(range(1, len(flow.disk.notes) + 1))
+    assert flow.told(RunStopped)[1:] == []

@@ -1,6 +1,8 @@
 """How a session decides."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.runtime.effects import After, Publish, Send, Stop
 from actors.runtime.weight import weigh
@@ -55,7 +57,7 @@ from tests.actors.play import Play
 
 ME = Address("session", "s1")
 AGENTS = Address("work", "n1.agents.x")
-PLACE = Place(node="n1", path="/work/shop")
+PLACE = Place(node="n1", path="/srv/shop")
 OPTIONS = (
     Option(id="always", kind="allow_always"),
     Option(id="yes", kind="allow_once"),
@@ -131,7 +133,7 @@ def test_a_session_asks_how_its_agent_is_started_and_then_starts_it():
     spawn = talk.send(Spawn)
     assert str(spawn.to) == f"work/n1.custody.{talk.proc}"
     assert spawn.message == Spawn(
-        proc=talk.proc, argv=("car-demo-agent",), cwd="/work/shop", env={"A": "1"}, inherit=("TOKEN",)
+        proc=talk.proc, argv=("car-demo-agent",), cwd="/srv/shop", env={"A": "1"}, inherit=("TOKEN",)
     )
 
 
@@ -147,7 +149,7 @@ def test_a_spawned_agent_is_listened_to_and_greeted_in_one_envelope():
 def test_a_thread_may_write_the_git_folder():
     talk = greeted("a", sandbox="workspace-write")
     assert talk.sent(OpenThread) == [
-        OpenThread(proc=talk.proc, number=2, cwd="/work/shop", sandbox="workspace-write", writable=("/work/shop/.git",))
+        OpenThread(proc=talk.proc, number=2, cwd="/srv/shop", sandbox="workspace-write", writable=("/srv/shop/.git",))
     ]
 
 
@@ -372,18 +374,18 @@ def test_an_answered_tell_is_forgotten():
     ("paths", "allowed"),
     [
         ((), True),
-        (("/work/shop/a.py", "b/c.py", "."), True),
-        (("/work/shop",), True),
-        (("file:///work/shop/a.py",), True),
-        (("/work/shop/../shop/a.py",), True),
-        (("/work/shop/.git/index", ".gitignore"), True),
-        (("/work/shopping/a.py",), False),
-        (("/work/shop/a.py", "/etc/passwd"), False),
+        (("/srv/shop/a.py", "b/c.py", "."), True),
+        (("/srv/shop",), True),
+        (("file:///srv/shop/a.py",), True),
+        (("/srv/shop/../shop/a.py",), True),
+        (("/srv/shop/.git/index", ".gitignore"), True),
+        (("/srv/shopping/a.py",), False),
+        (("/srv/shop/a.py", "/etc/passwd"), False),
         (("../other",), False),
         (("file:///etc/passwd",), False),
         (("~/.ssh/config",), False),
         ((".git/hooks/pre-commit",), False),
-        (("/work/shop/.git/config",), False),
+        (("/srv/shop/.git/config",), False),
         (("sub/../.git/hooks",), False),
         ((".GIT/Hooks/x",), False),
         (("vendored/.git/config",), False),
@@ -416,10 +418,10 @@ def test_a_session_that_closes_allows_nothing():
 
 def test_a_file_of_the_checkout_is_read_for_the_agent():
     talk = ready("a")
-    talk.hear(FileWanted, request="f", path="/work/shop/src/a.py", at=3, limit=5)
+    talk.hear(FileWanted, request="f", path="/srv/shop/src/a.py", at=3, limit=5)
     asked = talk.send(ReadFile)
     assert str(asked.to) == "work/n1.files.s1"
-    assert asked.message == ReadFile(checkout="/work/shop", path="src/a.py", line=3, limit=5)
+    assert asked.message == ReadFile(checkout="/srv/shop", path="src/a.py", line=3, limit=5)
     talk.answer(ReadFile, FileText(text="hello"))
     talk.answer(ReadFile, FileText(text="hello"))
     assert [(tell.request, tell.text) for tell in talk.sent(GiveText)] == [("f", "hello")]
@@ -428,7 +430,7 @@ def test_a_file_of_the_checkout_is_read_for_the_agent():
 def test_a_file_of_the_checkout_is_written_for_the_agent():
     talk = ready("a")
     talk.hear(FileOffered, request="f", path="a.py", text="x")
-    assert talk.sent(WriteFile) == [WriteFile(checkout="/work/shop", path="a.py", text="x")]
+    assert talk.sent(WriteFile) == [WriteFile(checkout="/srv/shop", path="a.py", text="x")]
     talk.answer(WriteFile, FileWritten())
     assert [tell.request for tell in talk.sent(Confirm)] == ["f"]
 
@@ -440,7 +442,7 @@ def test_a_file_elsewhere_is_denied(path):
     talk.hear(FileOffered, request="g", path=path, text="x")
     assert [tell.request for tell in talk.sent(Deny)] == ["f", "g"]
     assert talk.sent(Deny)[0].why == (
-        f"{path} is not for agents: only files inside /work/shop are, without git's hooks and configuration"
+        f"{path} is not for agents: only files inside /srv/shop are, without git's hooks and configuration"
     )
     assert not talk.sent(ReadFile) + talk.sent(WriteFile)
 
@@ -841,3 +843,70 @@ def test_an_event_and_the_end_travel_in_order():
     assert [type(one) for one in effects] == [Publish, Send, Publish, Stop]
     assert talk.send(Detach).message == Detach(proc=talk.proc)
     assert not any(isinstance(one, After) for one in effects)
+
+
+# whatever happens
+
+
+def happen(talk: Talk, what: str) -> None:
+    """Let one thing happen, whether or not it fits."""
+    waiting = [one for one in talk.effects if isinstance(one, Send) and one.to.kind == "work"]
+    match what:
+        case "prompt":
+            talk.say(Prompt(turn=f"t{talk.mails}", text="x"))
+        case "interrupt":
+            talk.say(Interrupt())
+        case "close":
+            talk.say(Close())
+        case "found":
+            talk.answer(Find, Found(agent="demo", driver="acp", argv=("x",)))
+        case "spawned" if talk.sent(Spawn):
+            talk.spawned()
+        case "fail":
+            talk.say(Failed(what="x"), waiting[-1].to, waiting[-1].id)
+        case "undelivered":
+            talk.say(Undelivered(to=waiting[-1].to, id=waiting[-1].id, why="x"), ME)
+        case "greeted":
+            talk.hear(Greeted)
+        case "opened":
+            talk.hear(ThreadOpened, thread="t")
+        case "over":
+            talk.hear(TurnOver, turn=talk.state.turn, outcome="done")
+        case "ask":
+            talk.hear(PermissionAsked, request="q", title="x", options=OPTIONS)
+        case "read":
+            talk.hear(FileWanted, request="q", path="a")
+        case "stumble":
+            talk.hear(Stumbled, trouble="bug", error="x")
+        case "exit":
+            talk.exit(1)
+        case "exit early":
+            talk.exit(1, lines=talk.line + 1)
+        case "ring" if talk.timers:
+            talk.ring(next(iter(talk.timers)))
+
+
+WORLD = ("prompt", "interrupt", "close", "found", "spawned", "fail", "undelivered", "greeted", "opened")
+AGENT = ("over", "ask", "read", "stumble", "exit", "exit early", "ring")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 5), st.lists(st.sampled_from((*WORLD, *AGENT)), max_size=25))
+def test_whatever_happens_every_prompt_is_ended_once_and_no_number_is_left_out(usual, then):
+    talk = opened("first")
+    for what in ("found", "spawned", "greeted", "opened", "prompt")[:usual]:
+        happen(talk, what)
+    for what in then:
+        if not talk.stopped:
+            happen(talk, what)
+    numbers = [tell.number for tell in talk.sent(Tell)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    ended = [one.turn for one in talk.told(TurnEnded)]
+    assert len(ended) == len(set(ended))
+    waiting = {one.turn for one in talk.state.queue} | ({talk.state.turn} - {""})
+    assert set(ended) | waiting == set(talk.state.taken)
+    assert not set(ended) & waiting
+    assert len(talk.told(Closed)) == talk.stopped
+    assert not (talk.stopped and waiting)
+    ids = [one.id for one in talk.effects if isinstance(one, Send) and one.id]
+    assert len(ids) == len(set(ids))

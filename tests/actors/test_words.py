@@ -32,7 +32,6 @@ def test_a_word_is_read_with_what_follows_it(text, line):
         "hello",
         "what does /flow start do?",
         "/usr/bin/python fails",
-        "/etc",
         "/v2 is better",
         "/",
         "// a comment",

@@ -43,7 +43,9 @@ FACTS = (
 
 def test_a_word_in_a_chat_takes_the_path_of_the_house(tmp_path):
     async def run():
-        path = checkout(tmp_path / "shop", demo("- write: {path: a.txt, text: a}"), demo("- write: {path: b.txt, text: b}"))
+        path = checkout(
+            tmp_path / "shop", demo("- write: {path: a.txt, text: a}"), demo("- write: {path: b.txt, text: b}")
+        )
         async with hub_at_work(tmp_path) as (hub, door):
             ops = await connect(login(hub, "host"))
             seen: list[tuple[str, str]] = []

@@ -100,7 +100,5 @@ def answer(account: Account, _: Query, __: Cause) -> View:
     return SumView(numbers=account.numbers, lost=account.lost, text=len(account.text))
 
 
-ACTOR = Actor(
-    kind="account", state=Account, born=born, step=step, answer=answer, budget=Budget(failures=3, seconds=60)
-)
+ACTOR = Actor(kind="account", state=Account, born=born, step=step, answer=answer, budget=Budget(failures=3, seconds=60))
 CAST = {"account": ACTOR}

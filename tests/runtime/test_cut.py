@@ -40,7 +40,15 @@ def test_a_host_cut_at_any_await_loses_nothing_and_doubles_nothing(kind, tmp_pat
     async def run():
         async with world(kind, tmp_path) as one:
             calls = await clean(one)
-            assert {"store.load", "store.save", "post.send", "post.publish", "timers.set", "timers.cancel", "settle"} <= set(calls)
+            assert {
+                "store.load",
+                "store.save",
+                "post.send",
+                "post.publish",
+                "timers.set",
+                "timers.cancel",
+                "settle",
+            } <= set(calls)
             for at in range(1, len(calls) + 1):
                 for after in (False, True):
                     await one_cut(one, at, after)
@@ -64,7 +72,7 @@ async def one_cut(one: World, at: int, after: bool) -> None:
     await story(one, name)
     try:
         await asyncio.wait_for(plug.pulled.wait(), 2)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         assert plug.calls < at  # this time it took fewer calls; the story must have ended well
     await one.stop()
     one.start()

@@ -80,7 +80,13 @@ def test_the_terminal_may_speak_in_its_rooms_and_nowhere_else(tmp_path):
 
 @pytest.mark.parametrize(
     "subject",
-    ["STREAM.DELETE.MAIL", "STREAM.INFO.MAIL", "STREAM.MSG.GET.KV_STATE", "CONSUMER.MSG.NEXT.MAIL.s0", "DIRECT.GET.PROC"],
+    [
+        "STREAM.DELETE.MAIL",
+        "STREAM.INFO.MAIL",
+        "STREAM.MSG.GET.KV_STATE",
+        "CONSUMER.MSG.NEXT.MAIL.s0",
+        "DIRECT.GET.PROC",
+    ],
 )
 def test_the_terminal_and_the_custodian_have_no_power_over_the_streams(tmp_path, subject):
     async def tell(hub, _):

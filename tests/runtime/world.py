@@ -43,7 +43,15 @@ class World:
             await asyncio.wait([self.host])
             self.host = None
 
-    async def say(self, to: str, message: Message, id_: str = "", mark: Mark | None = None, sender: Address = DOOR, inbox: str = "") -> int:
+    async def say(
+        self,
+        to: str,
+        message: Message,
+        id_: str = "",
+        mark: Mark | None = None,
+        sender: Address = DOOR,
+        inbox: str = "",
+    ) -> int:
         one = letter(message, id_ or f"m{next(self._ids)}")
         return await self.ports.post.send(Address("account", to), Envelope(sender, (one,), mark=mark, inbox=inbox))
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -154,7 +153,7 @@ class Link:
     ) -> Msg:
         try:
             return await self.client.request(subject, body, timeout=patience, headers=headers)
-        except (NatsError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, NatsError, OSError) as error:
             why = str(error) or type(error).__name__
             raise Unreachable(f"NATS does not answer on {subject}: {why}") from error
 
@@ -206,7 +205,7 @@ async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: 
     while True:
         try:
             await asyncio.wait_for(connect_once(), max(until - loop.time(), 0.5))
-        except (NatsError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, NatsError, OSError) as error:
             if loop.time() >= until:
                 why = link.trouble or str(error) or type(error).__name__
                 raise Unreachable(f"the NATS server at {link.login.url} does not answer: {why}") from error

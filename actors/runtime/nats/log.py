@@ -51,7 +51,7 @@ async def follow(link: Link, stream: str, subject: str, start: int = 1) -> Async
             if not entries:
                 try:
                     await asyncio.wait_for(rung.wait(), BEAT)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     continue
     finally:
         if link.client.is_connected:
@@ -91,7 +91,7 @@ async def _collect(subscription: Subscription) -> AsyncIterator[Entry]:
     while True:
         try:
             msg = await subscription.next_msg(timeout=PATIENCE)
-        except (NatsError, asyncio.TimeoutError) as error:
+        except (TimeoutError, NatsError) as error:
             raise Unreachable(f"NATS does not answer: {error}") from error
         headers = msg.headers or {}
         if "Status" in headers:

@@ -6,13 +6,13 @@ from datetime import datetime
 
 import structlog
 
-from actors.runtime.nats.layout import DEAD, EVENT, MAIL, SHARDS, STATE, TIMER, UNACKED, consumer, furnish, hire
+from actors.runtime.nats.layout import MAIL, SHARDS, STATE, TIMER, UNACKED, consumer, furnish, hire
 from actors.runtime.nats.link import Link
 from actors.runtime.nats.pump import Item, Pump, read
 from actors.runtime.ports import Delivery, Mail, Ports, Stored, Take
 from protocol.address import Address, token
 from protocol.envelope import Envelope, Fire, letter, pack, unpack
-from protocol.errors import Full, Refused, Unreachable, Unreadable
+from protocol.errors import Full, Unreachable, Unreadable
 from protocol.node import Fired
 
 TIMERS = Address("timer", "nats")

@@ -75,7 +75,7 @@ class _Shop:
         me = Address("work", item.msg.subject.removeprefix("car.work."))
         try:
             asked = unpack(item.msg.headers or {}, item.msg.data)
-        except CarError as error:
+        except CarError:
             await _patiently(lambda: self.bench.post.bury(me, _nobody(me), str(error)))
             return
         answers = tuple([letter(await self._do(one, asked.sender), f"{one.id}.r", one.id) for one in asked.letters])
@@ -98,7 +98,7 @@ class _Shop:
             return Failed(what=f"{one.name} took longer than its worker may")
         except CarError as error:
             return Failed(what=str(error))
-        except Exception as error:  # noqa: BLE001  # the wall around a worker: its asker is told, the others go on
+        except Exception as error:  # the wall around a worker: its asker is told, the others go on
             log.error("worker failed", worker=self.bench.worker.name, command=one.name, exc_info=True)
             return Failed(what=f"the worker {self.bench.worker.name} failed: {type(error).__name__}: {error}")
 
