@@ -119,9 +119,12 @@ class Door:
     async def events(self, subject: str = "car.event.>", start: int = 1) -> AsyncIterator[Seen]:
         """Yield the facts that are kept, from a sequence on, for ever; those of a newer version are passed over."""
         async for entry in follow(self.link, EVENT, subject, start):
-            with contextlib.suppress(Unreadable):
+            try:
                 envelope = unpack(entry.headers, entry.data)
-                yield Seen(entry.seq, envelope.sender, envelope.letters[0].open())
+                seen = Seen(entry.seq, envelope.sender, envelope.letters[0].open())
+            except Unreadable:
+                continue
+            yield seen
 
     async def last_event(self) -> int:
         """Return the sequence of the newest fact."""

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from actors.runtime import launch, process
@@ -23,14 +24,15 @@ def beside(name: str) -> str:
 
 
 @asynccontextmanager
-async def hub_at_work(folder: Path, settings: str = ""):
-    """Make a hub and bring it up; everything that it started is gone afterwards."""
+async def hub_at_work(folder: Path, settings: str = "", env: Mapping[str, str] | None = None):
+    """Make a hub and bring it up, with these variables more; everything that it started is gone afterwards."""
     hub = init_hub(folder / "hub")
     if settings:
         (hub.root / "codex-autorunner.yml").write_text(settings)
     equip(hub)
     settle(hub)
-    launch.up(hub, until=process.myself())
+    with variables(env or {}):
+        launch.up(hub, until=process.myself())
     try:
         async with door_to(hub) as door:
             await ready(door)
@@ -38,6 +40,21 @@ async def hub_at_work(folder: Path, settings: str = ""):
     finally:
         await asyncio.to_thread(launch.stop, hub)
         await until(lambda: not process.marked(f"{hub.token}."), 5)
+
+
+@contextmanager
+def variables(env: Mapping[str, str]) -> Iterator[None]:
+    """Have variables of the environment: whoever starts a hub hands its own down to it."""
+    before = {name: os.environ.get(name) for name in env}
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @asynccontextmanager

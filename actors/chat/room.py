@@ -342,13 +342,8 @@ def answer(room: Room, _query: Query, _cause: Cause) -> RoomView:
     return RoomView(repo=room.repo, runs=tuple(one.run for one in room.feed.runs))
 
 
-def actor(bridge: str) -> Actor[Room]:
-    """Return the actor of all rooms of one bridge: the bridge is part of their kind."""
-    return Actor(kind=f"chat_{bridge}", state=Room, born=_born, step=step, answer=answer)
-
-
 def _born(_address: Address) -> Room:
     return Room()
 
 
-ACTOR = actor("cli")
+ACTOR = Actor(kind="chat_*", state=Room, born=_born, step=step, answer=answer)

@@ -198,7 +198,7 @@ class Keeper:
         if kept.fd is not None:
             os.close(kept.fd)
         kept.who, kept.fd, kept.patience = None, None, math.inf
-        self.sweep.is_thorough = True
+        self.sweep.alarm()
 
     def _start(self, kept: Kept, now: float) -> None:
         kept.due = now + kept.pause  # matters only where no child comes of it

@@ -2,7 +2,8 @@
 
 Three traces lead to them. As child subreaper the keeper becomes the parent of whatever loses its own. The mark
 ``CAR_PROC`` tells whose custodian is dead. And of those that a keeper adopted (they are not its children, so their
-orphans do not come to it) it remembers the descendants.
+orphans do not come to it) it remembers the descendants. One look is not enough: a process in the midst of ``exec``
+shows no environment.
 """
 
 import os
@@ -16,46 +17,49 @@ from actors.runtime.process import Identity, Sight
 
 _GRACE = 2.0
 _WATCHFUL, _BUSY = 2.0, 0.1
-_LAST_PATIENCE = 8.0
+_ALARM = 1.0
+"""Seconds for which strays are looked for all the time, once somebody has died."""
+_LAST_LOOKS, _LAST_PATIENCE = 3, 8.0
 
 
 class Sweep:
-    """What is known of strays. ``adopted`` and ``is_thorough`` (search by the mark too) are set by the keeper."""
+    """What is known of strays. The keeper adds to ``adopted``, and calls ``alarm`` when somebody has died."""
 
     def __init__(self, hub: Hub) -> None:
         self.token = hub.token
         self.adopted: set[Identity] = set()
-        self.is_thorough = True
         self.condemned: dict[Identity, float] = {}
         self._kin: dict[Identity, set[Identity]] = {}
         # Whoever was there before us is the affair of whoever was this process before (``exec`` keeps children).
         self._guests = _children(process.table())
+        self.alarm()
+
+    def alarm(self) -> None:
+        """Look closely for a while."""
+        self._calm = time.monotonic() + _ALARM
 
     def go(self, spare: set[Identity]) -> None:
         """Look for strays once, and take each that is found one step nearer to its end."""
         seen = process.table()
-        strays = (_children(seen) - self._guests - spare) | self._bereaved(seen)
-        if self.is_thorough:
-            strays |= process.forsaken(self.token)
+        strays = _children(seen) - self._guests - spare
+        strays |= self._bereaved(seen) | process.forsaken(self.token)
         strays |= process.descendants((who.pid for who in strays), seen)
         self._condemn({who for who in strays - spare if who.pid != os.getpid()})
-        self.is_thorough = bool(self.condemned)
 
     def pause(self, longest: float) -> float:
         """Return after how many seconds to go again."""
-        if self.condemned:
+        if self.condemned or time.monotonic() < self._calm:
             return _BUSY
         return min(longest, _WATCHFUL) if self.adopted else longest
 
     def finish(self) -> None:
         """Go until nobody is left; this waits."""
-        deadline = time.monotonic() + _LAST_PATIENCE
-        self.is_thorough = True
-        while self.is_thorough and time.monotonic() < deadline:
+        deadline, looks = time.monotonic() + _LAST_PATIENCE, 0
+        while looks < _LAST_LOOKS and time.monotonic() < deadline:
             self.go(set())
             process.reap()
-            if self.condemned:
-                time.sleep(_BUSY / 2)
+            looks = 0 if self.condemned else looks + 1
+            time.sleep(_BUSY / 10)
 
     def _bereaved(self, seen: Mapping[int, Sight]) -> set[Identity]:
         found = set[Identity]()

@@ -11,6 +11,7 @@ from actors.runtime import process
 from actors.runtime.process import MARK, Identity
 
 _GLANCE = 0.01
+_LOOKS = 2
 
 
 def find_tree(roots: Iterable[Identity], mark: str) -> set[Identity]:
@@ -34,11 +35,11 @@ def end_tree(root: Identity, mark: str, known: Iterable[Identity] = (), seconds:
     ``known`` are members seen before, who may be traceless by now. All are stopped before any is killed, so that
     nobody forks while the others are counted. This blocks, ``seconds`` at the longest.
     """
-    deadline, ended, roots = time.monotonic() + seconds, set[Identity](), {root, *known}
-    while time.monotonic() < deadline:
+    deadline, ended, roots, looks = time.monotonic() + seconds, set[Identity](), {root, *known}, 0
+    # A process in the midst of ``exec`` shows no mark: so nobody has to be seen more than once.
+    while looks < _LOOKS and time.monotonic() < deadline:
         living = find_tree(roots, mark)
-        if not living:
-            break
+        looks = 0 if living else looks + 1
         while new := living - ended:
             for who in new:
                 process.send(who, signal.SIGSTOP)

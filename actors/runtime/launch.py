@@ -23,7 +23,7 @@ _GRACES = {"custodian": 20.0}
 _GRACE = 10.0
 _GLANCE = 0.02
 _ROUNDS = 3
-"""How often strays are looked for at the end: one may start another while it is ended."""
+"""How often strays are looked for at the end: one may start another meanwhile, and in ``exec`` none shows its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ def stop(hub: Hub) -> tuple[str, ...]:
     for _round in range(_ROUNDS):
         for who in process.forsaken(hub.token):
             process.terminate(who, 1.0)
+        time.sleep(_GLANCE)
     return tuple(before)
 
 

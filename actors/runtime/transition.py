@@ -35,7 +35,7 @@ from actors.runtime.record import (
 from protocol.address import Address
 from protocol.envelope import Letter, letter
 from protocol.errors import CarError, Unreadable
-from protocol.message import Message, Query
+from protocol.message import Command, Message, Query
 from protocol.node import Quarantined, Refusal, Undelivered, Unwatch, Watch
 from protocol.work import Work
 
@@ -178,7 +178,9 @@ class _Fold(Generic[S]):
         message = one.open()
         cause = self.cause(f"{one.id}:{index}", one.re, one.id)
         if self.stopped and not message.birth:
-            self._reply(Refusal(text=f"{self.mail.to} has ended"), cause.asker)
+            # Only who wants something is answered: two that have ended must not go on telling each other so.
+            if isinstance(message, Command | Query):
+                self._reply(Refusal(text=f"{self.mail.to} has ended"), cause.asker)
         else:
             self._take(message, cause)
         if sender.kind == DOOR and all(done.id != one.id for done in self.replies):

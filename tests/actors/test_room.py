@@ -704,11 +704,6 @@ def test_what_waits_is_bounded():
     assert weigh(str(it.state)) < 20_000
 
 
-def test_each_bridge_has_rooms_of_its_own_kind():
-    assert room.actor("telegram").kind == "chat_telegram"
-    assert room.ACTOR.kind == "chat_cli"
-
-
 def test_what_a_room_does_not_know_changes_nothing():
     it = following(CHOSEN)
     before = it.state

@@ -848,7 +848,7 @@ def test_an_event_and_the_end_travel_in_order():
 # whatever happens
 
 
-def happen(talk: Talk, what: str) -> None:
+def happen(talk: Talk, what: str) -> None:  # noqa: C901, PLR0912  # one for each happening
     """Let one thing happen, whether or not it fits."""
     waiting = [one for one in talk.effects if isinstance(one, Send) and one.to.kind == "work"]
     match what:

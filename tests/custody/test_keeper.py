@@ -290,8 +290,9 @@ def test_what_a_keeper_and_a_custodian_leave_that_are_killed_together_is_ended_b
     marked, cleared = (written(tmp_path / name) for name in ("marked", "cleared"))
     process.send(keeper.who, signal.SIGKILL)
     process.send(first.who, signal.SIGKILL)
-    process.wait(first.who, 5)
-    launch.up(hub, keeper_of(tmp_path, ("host", SLEEPER)))
+    assert process.wait(keeper.who, 5)
+    assert process.wait(first.who, 5)
+    assert launch.up(hub, keeper_of(tmp_path, ("host", SLEEPER))).who != keeper.who
     eventually(lambda: not process.alive(marked))
     process.terminate(cleared, 0.0)  # traceless: the bound of what can be known without cgroups
 

@@ -116,16 +116,21 @@ async def ended(door: Door, run: Address, seconds: float = 60) -> RunView:
     return view
 
 
-async def texts(door: Door) -> list[str]:
-    """Return what agents have written, turn by turn, as the log of events keeps it."""
+async def told(door: Door, name: str) -> list:
+    """Return the facts of one name, as the log of events keeps them."""
     last = await door.last_event()
     found = []
     async for seen in door.events():
-        if seen.event.name == "session.TurnEnded":
-            found.append(seen.event.text)
+        if seen.event.name == name:
+            found.append(seen.event)
         if seen.seq >= last:
             return found
     return found
 
 
-__all__ = ["DescribeRepo", "Log", "begin", "ended", "look", "session_of", "texts"]
+async def texts(door: Door) -> list[str]:
+    """Return what agents have written, turn by turn, as the log of events keeps it."""
+    return [turn.text for turn in await told(door, "session.TurnEnded")]
+
+
+__all__ = ["DescribeRepo", "Log", "begin", "ended", "look", "session_of", "texts", "told"]

@@ -1,0 +1,1 @@
+"""The commands of ``car``, one file for each group; ``app.py`` holds the table of them."""

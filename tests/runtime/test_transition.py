@@ -1,0 +1,118 @@
+"""What one mail makes of a record: the rules that need no host to be seen."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from actors.runtime.effects import Asker
+from actors.runtime.ports import Mail
+from actors.runtime.record import Answer, Parcel, Record, Row
+from actors.runtime.transition import StepFailed, decode, encode, repeated, transition
+from protocol.address import Address
+from protocol.envelope import Envelope, Mark, letter
+from protocol.errors import Unreadable
+from protocol.node import Refusal, Unwatch, Watch
+from tests.runtime.cast import ACTOR, Account, Add, Added, Begin, Grow, Leave, SumView
+
+ME, OTHER, DOOR = Address("account", "me"), Address("account", "other"), Address("door", "test")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def mail(seq, *messages, sender=DOOR, mark=None, inbox="", id_=""):
+    letters = tuple(letter(one, id_ or f"{seq}.{number}") for number, one in enumerate(messages))
+    return Mail(ME, Envelope(sender, letters, mark=mark, inbox=inbox), "e", seq, NOON + timedelta(seconds=seq))
+
+
+def play(*mails):
+    """Handle mails in order; return the records after each (encoded and read again between two)."""
+    record, records = None, []
+    for one in mails:
+        new = transition(ACTOR, record, one)
+        record = decode(ACTOR, encode(new)) if new else record
+        records.append(record)
+    return records
+
+
+def test_a_step_taken_again_says_the_same_under_the_same_ids():
+    first, second = (transition(ACTOR, None, mail(1, Add(n=1, then=OTHER))) for _ in range(2))
+    assert first == second
+    assert first.outbox[0] == Parcel(to=OTHER, letters=first.outbox[0].letters, cause="1.0")
+
+
+def test_several_messages_for_one_receiver_go_in_one_parcel():
+    (record,) = play(mail(1, Watch(watcher=OTHER), Add(n=1, then=OTHER), Add(n=2, then=OTHER)))
+    parcels = [out for out in record.outbox if isinstance(out, Parcel)]
+    assert [one.name for one in parcels[0].letters] == ["cast.Add", "cast.Added"] * 2
+    assert len(parcels) == 1
+    assert len([out for out in record.outbox if isinstance(out, Row)]) == 2
+
+
+def test_an_epoch_of_its_own_makes_low_sequences_new():
+    (record,) = play(mail(9, Add(n=1)))
+    again = mail(9, Add(n=1))
+    assert repeated(record, again)
+    assert not repeated(record, Mail(ME, again.envelope, "another", 3, NOON))
+
+
+def test_a_mark_of_another_epoch_is_no_repeat():
+    records = play(
+        mail(1, Add(n=1), sender=OTHER, mark=Mark("a", 9)),
+        mail(2, Add(n=2), sender=OTHER, mark=Mark("b", 1)),
+    )
+    assert records[-1].state.numbers == (1, 2)
+
+
+def test_results_of_workers_count_only_while_their_command_is_open():
+    worker = Address("work", "n.git.k")
+    stray = Mail(ME, Envelope(worker, (letter(Add(n=1), "x.r", "x"),)), "e", 1, NOON)
+    assert transition(ACTOR, None, stray).state.numbers == ()
+
+
+def test_one_that_has_ended_refuses_commands_and_is_silent_to_events():
+    records = play(
+        mail(1, Leave()),
+        mail(2, Add(n=1), sender=OTHER),
+        mail(3, Added(n=1), sender=OTHER),
+        mail(4, Begin()),
+    )
+    assert [out.letters[0].name for out in records[1].outbox] == [Refusal.name]
+    assert records[2].outbox == ()
+    assert not records[3].stopped
+
+
+def test_sixty_four_watchers_and_not_one_more():
+    everybody = [Address("account", f"w{n}") for n in range(70)]
+    (record,) = play(mail(1, *(Watch(watcher=one) for one in everybody)))
+    assert record.watchers == tuple(everybody[-64:])
+    assert play(mail(1, Watch(watcher=OTHER)), mail(2, Unwatch(watcher=OTHER)))[-1].watchers == ()
+
+
+def test_who_asks_from_outside_is_answered_again_among_the_last_sixteen():
+    mails = [mail(n, Add(n=n), inbox="in", id_=f"a{n}") for n in range(1, 20)]
+    records = play(*mails, mail(20, Add(n=19), inbox="again", id_="a19"), mail(21, Add(n=1), inbox="again", id_="a1"))
+    again = [out for out in records[19].outbox if isinstance(out, Answer)]
+    assert (again[0].inbox, again[0].letter.open()) == ("again", SumView(numbers=tuple(range(1, 20))))
+    assert records[19].state.numbers == tuple(range(1, 20))
+    assert records[20].state.numbers[-1] == 1  # the first is forgotten by now
+
+
+def test_old_marks_are_forgotten_after_seven_days():
+    old = mail(1, Add(n=1), sender=OTHER, mark=Mark("e", 5))
+    late = Mail(ME, Envelope(DOOR, (letter(Add(n=2), "late"),)), "e", 2, NOON + timedelta(days=8))
+    assert str(OTHER) in play(old)[-1].marks
+    assert play(old, late)[-1].marks == {}
+
+
+def test_what_is_too_large_fails_the_step():
+    with pytest.raises(StepFailed, match="256000 are allowed"):
+        encode(transition(ACTOR, None, mail(1, Grow(size=300_000))))
+
+
+def test_a_record_of_a_newer_version_is_not_read():
+    record = Record[Account](version=2, state=Account(), at=NOON)
+    with pytest.raises(Unreadable, match="upgrade this host"):
+        decode(ACTOR, record.model_dump_json().encode())
+
+
+def test_an_asker_can_be_kept_in_a_state_and_read_again():
+    assert Asker(OTHER, "1") == Asker(Address("account", "other"), "1", "")
