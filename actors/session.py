@@ -121,7 +121,7 @@ def _answered(session: Session, errand: Errand, message: Message, cause: Cause) 
             if session.status == "closing":
                 return _leave(session, cause)
             session, listening = _listen(session, cause)
-            session, spoken = _tell(session, agent.Initialize(proc=session.proc, number=1), cause)
+            session, spoken = _tell(session, agent.Initialize(proc=session.proc, number=session.told + 1), cause)
             return Step(session, (*listening, *spoken))
         case (("find" | "spawn"), (node.SpawnFailed(why=why) | work.Failed(what=why))):
             return _ruin(session, "missing", f"{session.who} cannot be started: {why}; {AGAIN}", cause)
@@ -200,7 +200,7 @@ def _hear(session: Session, fact: agent.Fact, cause: Cause) -> Step[Session]:  #
             where = {"cwd": session.place.path, "sandbox": session.sandbox}
             git = (join(session.place.path, ".git"),)
             return _tell(session, agent.OpenThread(proc=session.proc, number=2, writable=git, **where), cause)
-        case agent.ThreadOpened() if session.status == "starting":
+        case agent.ThreadOpened() if session.status == "starting" and session.told > 1:
             session, effects = _next(session, cause)
             return Step(session, (Cancel("handshake"), *effects))
         case agent.Acted(title=title, state=state) if session.turn and session.burst < FILE // 2:

@@ -104,7 +104,7 @@ class Cell(LoopActor, Generic[S]):
             return skipped(self._trade.actor, record, mail)
         except Exception as error:  # the wall around a bug in a step: the mail is kept, the actor goes on
             why = f"{type(error).__name__}: {error}"
-            log.error("step failed", actor=str(mail.to), mail=mail.envelope.id, why=why, exc_info=True)
+            log.exception("step failed", actor=str(mail.to), mail=mail.envelope.id, why=why)
             await self._trade.ports.post.bury(mail.to, mail.envelope, why)
             return failed(self._trade.actor, record, mail, why)
         return decided
@@ -139,17 +139,17 @@ class Cell(LoopActor, Generic[S]):
                         out.to, Envelope(self._trade.me, out.letters), "too old to be sent"
                     )
             return ()
-        said = await asyncio.gather(*(self._one(out, record, revision) for out in record.outbox))
+        said = await asyncio.gather(*(self._one(out, revision) for out in record.outbox))
         return tuple(
             (out, why) for out, why in zip(record.outbox, said, strict=True) if why and isinstance(out, Parcel)
         )
 
-    async def _one(self, out: Outgoing, record: Record[S], revision: int) -> str:
+    async def _one(self, out: Outgoing, revision: int) -> str:
         """Post one thing; return why it was given up, or nothing."""
         ports, me = self._trade.ports, self._trade.me
         match out:
             case Parcel():
-                return await self._parcel(out, record, revision)
+                return await self._parcel(out, revision)
             case Row(letter=letter, cause=cause):
                 await ports.post.publish(me, Envelope(me, (letter,), cause=cause))
             case Answer(inbox=inbox, letter=letter):
@@ -162,7 +162,7 @@ class Cell(LoopActor, Generic[S]):
                 assert_never(out)
         return ""
 
-    async def _parcel(self, out: Parcel, record: Record[S], revision: int) -> str:
+    async def _parcel(self, out: Parcel, revision: int) -> str:
         ports, me = self._trade.ports, self._trade.me
         mark = Mark(ports.store.epoch, revision)
         envelope = Envelope(me, out.letters, cause=out.cause, person=out.person, mark=mark)

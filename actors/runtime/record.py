@@ -93,8 +93,10 @@ class Replied(Part):
 
 
 class Record(Part, Generic[S]):
-    """One actor. ``last`` is the sequence of its last mail in the mail stream of ``epoch``; ``open`` are the ids of
-    commands that workers have not answered; ``stopped`` makes of it a tombstone.
+    """One actor.
+
+    ``last`` is the sequence of its last mail in the mail stream of ``epoch``; ``open`` are the ids of commands that
+    workers have not answered; ``stopped`` makes of it a tombstone.
     """
 
     version: int

@@ -238,7 +238,7 @@ class _Fold(Generic[S]):
     def _do(self, effect: Effect, cause: Cause) -> None:
         match effect:
             case Send(to=to, message=message, id=id_):
-                self._send(to, message, id_ or self._name(cause), cause)
+                self._send(to, message, id_ or self._name(cause))
             case Publish(event=event):
                 self.publish(event, cause)
             case Reply(message=message, to=asker):
@@ -259,7 +259,7 @@ class _Fold(Generic[S]):
             case _:
                 assert_never(effect)
 
-    def _send(self, to: Address, message: Message, id_: str, cause: Cause) -> None:
+    def _send(self, to: Address, message: Message, id_: str) -> None:
         if to == self.mail.to:
             self.myself.append((message, self.cause(id_, "", id_)))
             return

@@ -280,6 +280,14 @@ def test_the_same_turn_is_taken_once():
     assert not talk.replies()
 
 
+def test_the_turns_that_are_remembered_are_bounded():
+    talk = ready()
+    for number in range(70):
+        talk.say(Prompt(turn=f"t{number}", text="x"))
+        talk.hear(TurnOver, turn=f"t{number}", outcome="done")
+    assert talk.state.taken == tuple(f"t{number}" for number in range(6, 70))
+
+
 def test_more_than_twenty_prompts_are_refused():
     talk = ready("a")
     for number in range(20):

@@ -81,8 +81,7 @@ def test_a_model_that_refuses_the_key_is_a_trouble_of_signing_in():
     _, heard = fold(RECORDINGS["acp_model_401"])
     assert (heard[-1].outcome, heard[-1].trouble) == ("failed", "auth")
     assert heard[-1].error == (
-        "The agent failed: Internal error: Incorrect API key provided. "
-        "Sign the agent in, or give it its key, then try again."
+        "The agent failed: Internal error: Incorrect API key provided. Sign the agent in, or give it its key."
     )
 
 

@@ -1,6 +1,7 @@
 """The real agents that the live tests talk to: the pinned programs, each with a home of its own and the scripted model.
 
-None of them finds the person's own settings, keys or conversations, and none reaches for anything beyond loopback.
+None of them finds the person's own settings, keys or conversations (nor what a login shell of theirs does, for Codex
+runs commands in one), and none reaches for anything beyond loopback.
 """
 
 import json
@@ -75,10 +76,11 @@ def opencode() -> str:
 def codex_at_home(url: str, *prefix: str, sandbox: str = "") -> Iterator[Home]:
     """Let Codex live for a while, with the model of that address; ``prefix`` is what it is run through."""
     with _lodging() as home:
-        (home / "config.toml").write_text(CODEX.format(url=url, key=KEY))
+        (home / "codex").mkdir()
+        (home / "codex" / "config.toml").write_text(CODEX.format(url=url, key=KEY))
         command = [*prefix, codex(), "app-server"]
         agent = {"command": command, "env": [KEY], "sandbox": sandbox or ("" if walls() else "danger-full-access")}
-        yield Home(yaml.safe_dump({"agents": {"codex": agent}}), {"CODEX_HOME": str(home), KEY: "secret"})
+        yield Home(yaml.safe_dump({"agents": {"codex": agent}}), {"HOME": str(home), "CODEX_HOME": str(home / "codex"), KEY: "secret"})
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tests.server import until
 from tests.world import hub_at_work, kill, ready, record
 
 SHOP = Address("repo", "shop")
+AGAIN = "type /flow resume to try again"
 COMMIT = "git add -A && git commit -qm '{}'"
 NO_WALLS = ("unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "-")
 """Runs a program where no more namespaces can be made, as in many containers."""
@@ -86,7 +87,14 @@ def test_a_model_that_refuses_pauses_the_run_with_the_way_out(tmp_path):
                 views = {status: await ended(door, run) for status, run in runs.items()}
                 assert {(view.status, view.code) for view in views.values()} == {("paused", "agent")}
                 reasons = {status: view.reason.replace(model.url, "MODEL") for status, view in views.items()}
-                assert reasons == {401: "", 429: ""}
+                assert reasons == {
+                    401: "the agent codex failed: unexpected status 401 Unauthorized: this key is not known, "
+                    f"url: MODEL/responses. Sign the agent in, or give it its key; {AGAIN}",
+                    429: "the agent codex failed: exceeded retry limit, last status: 429 Too Many Requests. "
+                    f"Wait until the limit is lifted, or choose another model; {AGAIN}",
+                }
+                # What the model has counted before it refused is none: nothing was read.
+                assert {view.usage for view in views.values()} == {Usage()}
                 await all_gone(hub)
 
     asyncio.run(run())
@@ -132,8 +140,22 @@ def test_a_sandbox_that_cannot_be_set_up_pauses_the_run_until_the_setting_is_the
         run = await begin(hub, door, path)
         view = await ended(door, run)
         assert (view.status, view.code) == ("paused", "sandbox")
-        assert view.reason == wall_says(*prefix)
+        assert view.reason == (
+            f"the agent codex could not set up its sandbox on this machine: {wall_says(*prefix).rstrip('.')}. Where the "
+            "machine itself is a sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml and "
+            f"type car restart; {AGAIN}"
+        )
         assert subjects(path) == ["first"]
+        await all_gone(hub)
+        settings = hub.root / "codex-autorunner.yml"
+        settings.write_text(settings.read_text().replace("workspace-write", "danger-full-access"))
+        launch.renew_host(hub)
+        await ready(door)
+        await door.command(SHOP, ResumeFlow(), "cli:ann")
+        while not await told(door, "flow.RunResumed"):
+            await asyncio.sleep(0.05)
+        assert (await ended(door, run)).status == "completed"
+        assert subjects(path) == ["first", "Say hi"]
 
     body = script({"shell": "echo hi > a.txt"}, {"shell": COMMIT.format("Say hi")}, done(), {"text": "Done."})
     story(tmp_path, tell, body, prefix=prefix, sandbox="workspace-write")
@@ -174,7 +196,11 @@ def test_a_codex_that_is_not_installed_is_told_with_how_to_install_it(tmp_path):
         async with hub_at_work(tmp_path, env={"PATH": str(tmp_path / "bin")}) as (hub, door):
             view = await ended(door, await begin(hub, door, path))
             assert (view.status, view.code) == ("paused", "agent")
-            assert view.reason == ""
+            assert view.reason == (
+                "the agent codex cannot be started: no program 'codex' on the PATH on this machine; install it with: "
+                "npm install -g @openai/codex, or set agents.codex.command in codex-autorunner.yml and type car restart; "
+                f"{AGAIN}"
+            )
 
     asyncio.run(run())
 

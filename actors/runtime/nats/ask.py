@@ -24,7 +24,9 @@ Answer = Callable[[Address, Envelope, int], Awaitable[Message]]
 """Answers a question to an address; the number is the sequence of a mail that must have been handled (or 0)."""
 
 
-async def ask(link: Link, me: Address, to: Address, query: Query, seen: int = 0, patience: float = PATIENCE) -> Message:
+async def ask(  # noqa: PLR0917  # all of them are one question
+    link: Link, me: Address, to: Address, query: Query, seen: int = 0, patience: float = PATIENCE
+) -> Message:
     """Ask; raise ``Unreachable`` where nobody answers."""
     headers, body = pack(Envelope(me, (letter(query, secrets.token_hex(8)),)))
     headers["Car-Seen"] = str(seen)

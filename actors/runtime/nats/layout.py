@@ -1,6 +1,6 @@
-"""The streams: their subjects, bounds and promises, made where they are missing and never changed behind anybody's back.
+"""The streams: their subjects, bounds and promises, made where they are missing, never changed behind one's back.
 
-``SHARDS`` is fixed for the life of a store: mail that was stored under another number of shards would stay there unread.
+``SHARDS`` is fixed for the life of a store: mail stored under another number of shards would stay there unread.
 """
 
 import secrets
@@ -9,7 +9,7 @@ from typing import TypeAlias
 from actors.runtime.nats.link import Link
 from actors.runtime.ports import MAILBOX
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 SHARDS = 64
 MAIL, STATE, EVENT, TIMER, WORK, PROC, OUT, DEAD = (

@@ -1,4 +1,4 @@
-"""One connection to NATS: it comes back by itself, says what it was refused, and turns the server's errors into ours."""
+"""One connection to NATS: it comes back by itself, tells what it was refused, turns the server's errors into ours."""
 
 import asyncio
 import json
@@ -159,7 +159,7 @@ class Link:
 
 
 async def connect(login: Login, *, wait: float = 10.0) -> Link:
-    """Connect, or raise ``Unreachable`` after ``wait`` seconds. Once connected, a lost connection is made anew for ever."""
+    """Connect, or raise ``Unreachable`` after ``wait`` seconds. A connection that is lost later is made anew for ever."""
     client = Client()
     link = Link(client, login)
 

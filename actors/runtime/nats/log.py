@@ -99,7 +99,7 @@ async def _collect(subscription: Subscription) -> AsyncIterator[Entry]:
         yield Entry(
             seq=int(headers["Nats-Sequence"]),
             subject=headers["Nats-Subject"],
-            at=datetime.fromisoformat(headers["Nats-Time-Stamp"][:26].rstrip("Z") + "+00:00"),
+            at=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
             headers=headers,
             data=msg.data,
         )

@@ -1,7 +1,7 @@
 """The embedded nats-server of a hub: its configuration, its users, its address.
 
 Loopback is open to every user of the machine, so nobody is anonymous: the host, the custodian and the terminal each
-have a key of their own in a 0600 file and may use only the subjects that they need. Each has an inbox prefix of its own;
+have a key of their own in a 0600 file and may use only the subjects that they need. Each has its own inbox prefix;
 a refused publish is seen by the server and in the log, the publisher sees a timeout.
 """
 
@@ -174,6 +174,6 @@ def _free() -> int:
 def _private(path: Path, data: bytes) -> None:
     """Write a file that only we may read, whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
+    draft.touch(mode=0o600)
+    draft.write_bytes(data)
     draft.replace(path)

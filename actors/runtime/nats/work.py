@@ -75,8 +75,9 @@ class _Shop:
         me = Address("work", item.msg.subject.removeprefix("car.work."))
         try:
             asked = unpack(item.msg.headers or {}, item.msg.data)
-        except CarError:
-            await _patiently(lambda: self.bench.post.bury(me, _nobody(me), str(error)))
+        except CarError as error:
+            why = str(error)
+            await _patiently(lambda: self.bench.post.bury(me, _nobody(me), why))
             return
         answers = tuple([letter(await self._do(one, asked.sender), f"{one.id}.r", one.id) for one in asked.letters])
         if asked.inbox:
@@ -99,7 +100,7 @@ class _Shop:
         except CarError as error:
             return Failed(what=str(error))
         except Exception as error:  # the wall around a worker: its asker is told, the others go on
-            log.error("worker failed", worker=self.bench.worker.name, command=one.name, exc_info=True)
+            log.exception("worker failed", worker=self.bench.worker.name, command=one.name)
             return Failed(what=f"the worker {self.bench.worker.name} failed: {type(error).__name__}: {error}")
 
 

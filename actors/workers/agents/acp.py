@@ -331,7 +331,7 @@ def _fault(acp: Acp, fault: Fault, number: int) -> Heard:
     known = not isinstance(detail, str) or detail in fault.message
     said = fault.message if known else f"{fault.message} ({detail})"
     trouble = "auth" if fault.code == _AUTH else blame(said)
-    error = sentence("The agent", said, trouble)
+    error = sentence(said, trouble)
     if fault.kind == "turn":
         return _over(acp, number, Verdict("failed", trouble, error)) if fault.of == acp.turn else (acp, ())
     return acp, (told.Stumbled(proc=acp.proc, line=number, trouble=trouble, error=error),)

@@ -48,11 +48,11 @@ _NAMES: dict[str, Trouble] = {
 _WALL = re.compile(r"\s*bwrap: |\s*sandbox-exec: sandbox_apply|.*(bubblewrap is unavailable|\bLandlock)", re.IGNORECASE)
 """What a sandbox prints, before anything else, when it cannot be set up."""
 _MEND: dict[Trouble, str] = {
-    "auth": "Sign the agent in, or give it its key, then try again.",
-    "quota": "Wait until the limit is lifted, or choose another model, then try again.",
-    "network": "Wait a little, or see whether this machine reaches the model, then try again.",
-    "context": "Make the ticket smaller, then try again.",
-    "refused": "Ask for it in other words, then try again.",
+    "auth": "Sign the agent in, or give it its key.",
+    "quota": "Wait until the limit is lifted, or choose another model.",
+    "network": "Wait a little, or see whether this machine reaches the model.",
+    "context": "Make the ticket smaller.",
+    "refused": "Ask for it in other words.",
 }
 
 
@@ -80,7 +80,7 @@ def is_wall(said: str) -> bool:
     return _WALL.match(said) is not None
 
 
-def sentence(who: str, said: str, trouble: Trouble) -> str:
-    """Say what an agent has said, and how to mend it."""
+def sentence(said: str, trouble: Trouble) -> str:
+    """Say what an agent has said, and how to mend it; how to try again is for those to say who know what was tried."""
     what = title(said, 400).rstrip(".:") or "it gave no reason"
-    return f"{who} failed: {what}. {_MEND.get(trouble, '')}".rstrip()
+    return f"The agent failed: {what}. {_MEND.get(trouble, '')}".rstrip()

@@ -78,10 +78,7 @@ def _whereabouts(agent: str, name: str, known: Agent | None) -> str:
     if path is None:
         where = f"no program {name}" if os.sep in name else f"no program {name!r} on the PATH"
         how = (known.install if known else "") or "install it"
-        raise WorkFailed(
-            f"the agent {agent} is not installed on this machine: {where}; {how}, "
-            f"or set agents.{agent}.command in {FILE}, then type /flow resume"
-        )
+        raise WorkFailed(f"{where} on this machine; {how}, or set agents.{agent}.command in {FILE} and type car restart")
     return _native(Path(path))
 
 

@@ -325,7 +325,7 @@ def _ended(codex: Codex, said: JsonValue, number: int) -> Heard:
     try:
         turn = Turn.model_validate(said)
     except ValidationError:
-        error = f"Codex ended its turn in a way that CAR does not know: {title(json.dumps(said))}"
+        error = f"The agent ended its turn in a way that CAR does not know: {title(json.dumps(said))}"
         return _over(codex, number, Verdict("failed", "nonsense", error))
     return (codex, ()) if codex.theirs not in ("", turn.id) else _over(codex, number, _judge(codex, turn))
 
@@ -337,14 +337,14 @@ def _judge(codex: Codex, turn: Turn) -> Verdict:
     if codex.walled or trouble == "sandbox":
         said = codex.walled or title(turn.error.message if turn.error else "")
         error = (
-            f"Codex could not set up its sandbox on this machine: {said.rstrip('.')}. Where the machine itself is a "
-            "sandbox, write agents.codex.sandbox: danger-full-access in codex-autorunner.yml."
+            f"The agent could not set up its sandbox on this machine: {said.rstrip('.')}. Where the machine itself is a "
+            "sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml and type car restart."
         )
         return Verdict("failed", "sandbox", error)
     if turn.status == "completed":
         return DONE
     said = turn.error.message if turn.error else f"its turn is {turn.status}"
-    return Verdict("failed", trouble or "bug", sentence("Codex", said, trouble or "bug"))
+    return Verdict("failed", trouble or "bug", sentence(said, trouble or "bug"))
 
 
 def _over(codex: Codex, number: int, verdict: Verdict) -> Heard:
@@ -373,7 +373,7 @@ def _fault(codex: Codex, fault: Fault, number: int) -> Heard:
     if fault.kind in ("cancel", "clean"):
         return codex, ()
     trouble = blame(fault.message)
-    error = sentence("Codex", fault.message, trouble)
+    error = sentence(fault.message, trouble)
     if fault.kind == "turn":
         return _over(codex, number, Verdict("failed", trouble, error)) if fault.of == codex.turn else (codex, ())
     return codex, (told.Stumbled(proc=codex.proc, line=number, trouble=trouble, error=error),)
