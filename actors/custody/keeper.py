@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from actors.custody.room import Room
 from actors.custody.stray import Sweep
 from actors.runtime import process
 from actors.runtime.place import Hub, find_hub, program
@@ -119,6 +120,7 @@ class Keeper:
         self.until_fd = process.hold(until) if until else None
         self.heard: set[int] = set()
         self.sweep = Sweep(hub)
+        self.room = Room(hub.nats, hub.log / "server.log")
 
     def live(self) -> None:
         """Look after everybody until told to end, then end them."""
@@ -137,6 +139,9 @@ class Keeper:
             for kept in self.kept:
                 self._look_after(kept, codes)
             self.sweep.go(self._everybody())
+            if self.room.came_back():
+                _say("the disk was full and has room again")
+                self._renew("server")
             self._rest(ear)
         with contextlib.suppress(OSError):  # a full disk, or no hub any more: all the same it is to end
             process.write(self.hub.run, process.leaving(me))
