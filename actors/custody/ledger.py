@@ -14,7 +14,7 @@ KEPT = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One process: who wants to hear of it, and by which custodian it was started. ``ended`` is in seconds since 1970."""
+    """One process: who wants to hear of it, which custodian started it. ``ended`` is in seconds since 1970."""
 
     proc: str
     session: str

@@ -40,7 +40,10 @@ class Room:
 
 
 def _free(folder: Path) -> int:
-    disk = os.statvfs(folder)
+    try:
+        disk = os.statvfs(folder)
+    except FileNotFoundError:  # the hub was deleted: that is for others to see to
+        return 0
     return disk.f_bavail * disk.f_frsize
 
 

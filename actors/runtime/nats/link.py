@@ -159,7 +159,7 @@ class Link:
 
 
 async def connect(login: Login, *, wait: float = 10.0) -> Link:
-    """Connect, or raise ``Unreachable`` after ``wait`` seconds. A connection that is lost later is made anew for ever."""
+    """Connect, or raise ``Unreachable`` after ``wait`` seconds. A connection that is lost is made anew for ever."""
     client = Client()
     link = Link(client, login)
 
