@@ -5,6 +5,7 @@ import signal
 from typing import cast
 
 import structlog
+import uvloop
 
 from actors import hub, repo, session
 from actors.chat import room
@@ -123,6 +124,6 @@ async def _work(place: Hub, link: Link) -> None:
 def main() -> None:
     """Be a host of the hub that the environment names."""
     try:
-        asyncio.run(play(find_hub()))
+        uvloop.run(play(find_hub()))
     except (Refused, Unreachable) as error:
         raise SystemExit(str(error)) from error

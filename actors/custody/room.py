@@ -1,4 +1,4 @@
-"""Room on the disk: a server that has met a full disk does not heal by itself, so it is started again when there is some.
+"""Room on the disk: a server that has met a full disk does not heal by itself, so it is started again later.
 
 Both signs count: little room at this moment, and what the server has written into its log since it was last looked.
 """

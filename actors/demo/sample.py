@@ -1,5 +1,6 @@
 """The sample repository: a small program with a failing test, and three tickets that bring it forward."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from actors.demo.plan import DOCUMENTS, write_tickets
 from actors.demo.program import FILES
-from protocol.errors import Refused, WorkFailed
+from protocol.errors import CarError, Refused, WorkFailed
 
 _PATIENCE = 60
 _SETTINGS = {
@@ -89,3 +90,24 @@ def _git(path: Path, *arguments: str) -> None:
         raise WorkFailed("git is not installed; install it and try again.") from error
     if ran.returncode:
         raise WorkFailed(f"git {arguments[0]} failed in {path}.", ran.stderr)
+
+
+def main() -> None:
+    """Be the program ``car-demo-sample``: make the sample in a folder, or check one."""
+    parser = argparse.ArgumentParser("car-demo-sample", description="The sample repository of the demo of CAR.")
+    parser.add_argument("words", nargs="+", metavar="[check] PATH", help="where to make it, or which to test")
+    parser.add_argument("--agent", default="demo", help="who works on its tickets")
+    parser.add_argument("--pace", type=float, default=0.05, help="seconds that the demo agent takes for a word")
+    given = parser.parse_args()
+    match given.words:
+        case ["check", path]:
+            result = check(Path(path))
+            sys.stdout.write(result.output)
+            sys.exit(0 if result.ok else 1)
+        case [path]:
+            try:
+                make(Path(path), given.agent, given.pace)
+            except CarError as error:
+                sys.exit(f"car-demo-sample: {error}")
+        case _:
+            parser.error("name one path")

@@ -1,8 +1,8 @@
 """One flow run: tickets worked through in order, one agent turn at a time, until none is left or a person is needed.
 
-A survey comes before every decision: ``errands`` are its open commands (the checkout, the dispatch), and when all are
-answered the tickets are read last, so that nothing of them has to be kept. Whatever stops a run empties ``errands``,
-so late results mean nothing. A turn that is ``over`` is settled once, however often its survey is cut short.
+A survey comes before every decision: ``errands`` are its open commands, and when all are answered the tickets are read
+last, so that nothing of them has to be kept. Whatever stops a run empties ``errands``, so late results mean nothing.
+A turn that is ``over`` is settled once, however often its survey is cut short.
 """
 
 from dataclasses import dataclass, replace
@@ -23,11 +23,10 @@ from protocol.session import Close, Closed, Interrupt, Open, Place, Prompt, Turn
 
 PATIENCE = 20
 """Seconds for which an interrupted turn may take to end, before the run waits no longer."""
-SAID, TOLD, BODY, REPLY, REPLIES = 12_000, 4000, 12_000, 12_000, 3
-"""Weights of an agent's last words, of what it tells and asks, of a person's reply; how many of these are kept."""
+SAID, TOLD, BODY, REPLY, REPLIES, NOTES = 12_000, 4000, 12_000, 12_000, 3, 6
+"""Weights of an agent's last words, of what it tells and asks, of a reply; how many replies are kept, and noted."""
 NOWHERE, LIMITS, NOTHING, NONE, FREE = Place(node="", path=""), flow.Limits(), Stand(head=""), work.Collected(), Usage()
-ENDED = ("stopped", "completed", "refused")
-ON = "type /flow resume to go on"
+ENDED, ON = ("stopped", "completed", "refused"), "type /flow resume to go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Run:
     """What a run remembers.
 
     ``spent`` counts the turns since a person last raised the limit; ``asked`` is why to pause when the turn has ended;
-    ``replies`` are those that no agent has worked with yet, and ``note`` what of them is not in the history yet.
+    ``replies`` are those that no agent has worked with yet, and ``notes`` those that are not in the history yet.
     """
 
     me: Address
@@ -63,7 +62,7 @@ class Run:
     spent: int = 0
     dispatches: int = 0
     noted: int = 0
-    note: str = ""
+    notes: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
     done: int = 0
     total: int = 0
@@ -125,9 +124,8 @@ def _resume(run: Run, reply: str, cause: Cause) -> Step[Run]:
         patience = {"lints": 0, "commits": 0} if run.code == "needs_fix" else {}
         run = replace(run, job=run.job.model_copy(update={"losses": 0, **patience}))
     if reply:
-        note = "\n\n".join(filter(None, (run.note, reply)))
-        kept = (*run.replies, shorten(reply, REPLY))[-REPLIES:]
-        run = replace(run, note=shorten(note, 2 * REPLY), replies=kept)
+        short = shorten(reply, REPLY)
+        run = replace(run, notes=(*run.notes, short)[:NOTES], replies=(*run.replies, short)[-REPLIES:])
     spent = 0 if run.code == "max_turns" else run.spent
     run = replace(_at(run, "running", cause), spent=spent)
     resumed = Publish(flow.RunResumed(reply=shorten(reply, rules.LINE)))
@@ -177,9 +175,9 @@ def _survey(run: Run, cause: Cause) -> Step[Run]:
         wishes.append(("measure", "git", work.Inspect(checkout=checkout, since=run.turn.head)))
         collect = work.Collect(checkout=checkout, run=key, number=run.dispatches + 1)
         wishes.append(("collect", "dispatches", collect))
-    if run.note:
-        note = work.Note(checkout=checkout, run=key, number=run.noted + 1, text=run.note)
-        wishes.append(("note", "dispatches", note))
+    for number, text in enumerate(run.notes, start=run.noted + 1):
+        note = work.Note(checkout=checkout, run=key, number=number, text=text)
+        wishes.append((f"note {number}", "dispatches", note))
     return _ask(run, tuple(wishes), cause)
 
 
@@ -205,12 +203,14 @@ def _heard(run: Run, kind: str, message: Message, cause: Cause) -> Step[Run]:
             run = replace(run, measure=rules.stand(message))
         case "collect", work.Collected(body=body):
             run = replace(run, collected=message.model_copy(update={"body": shorten(body, BODY), "files": ()}))
-        case "note", work.Noted():
-            run = replace(run, noted=run.noted + 1, note="")
+        case _, work.Noted():
+            pass
         case _:
             return Step(before)
     if run.errands:
         return Step(run)
+    # A note that is cut short is noted again, under its number and in its words: so all of them count, or none.
+    run = replace(run, noted=run.noted + len(run.notes), notes=())
     return _ask(run, (("look", "tickets", work.Look(checkout=run.place.path)),), cause)
 
 
@@ -287,8 +287,8 @@ def _turn(run: Run, job: Job, again: Again, seen: work.Seen, cause: Cause) -> St
     agent = run.agent or ("" if ticket.problems else ticket.agent) or job.agent
     run, effects = _dismiss(run) if agent != job.agent else Step(run)
     attempts = run.limits.commit_repairs - job.commits + 1 if again.why == "commit" else 0
-    known = (again.problems, run.tree.dirty, attempts, job.said)
-    text = build(Brief(run.me.key, ticket, seen.documents, run.replies, *known))
+    known = (run.replies, again.problems, run.tree.dirty, attempts, job.said)
+    text = build(Brief(run.me.key, ticket, seen.documents, *known))
     why = "reply" if again.why == "work" and run.replies else again.why
     id_, session = cause.derive("turn"), run.session or Address("session", cause.derive("session"))
     opened = (Send(session, Watch()), Send(session, Open(agent=agent, place=run.place))) if run.session is None else ()

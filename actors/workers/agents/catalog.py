@@ -56,6 +56,8 @@ def find(settings: Settings, asked: Find) -> Found:
     own = settings.agents.get(asked.agent)
     known = KNOWN.get(asked.agent)
     command = (own.command if own else ()) or (known.command if known else ())
+    if not command and own:
+        raise WorkFailed(f"it has no command; set agents.{asked.agent}.command in {FILE} and type car restart")
     if not command:
         there = ", ".join(sorted(names(settings)))
         raise WorkFailed(
@@ -76,9 +78,11 @@ def _whereabouts(agent: str, name: str, known: Agent | None) -> str:
         return program(name)
     path = name if os.sep in name and os.access(name, os.X_OK) else shutil.which(name) if os.sep not in name else None
     if path is None:
-        where = f"no program {name}" if os.sep in name else f"no program {name!r} on the PATH"
+        where = f"no program {name!r}" + ("" if os.sep in name else " on the PATH")
         how = (known.install if known else "") or "install it"
-        raise WorkFailed(f"{where} on this machine; {how}, or set agents.{agent}.command in {FILE} and type car restart")
+        raise WorkFailed(
+            f"{where} on this machine; {how}, or set agents.{agent}.command in {FILE} and type car restart"
+        )
     return _native(Path(path))
 
 
