@@ -108,8 +108,7 @@ class Disk:
                     self.history[number], self.dispatch = self.dispatch, NOTHING
                 return self.history[number]
             case Note(number=number, text=text):
-                assert number not in self.notes
-                self.notes[number] = text
+                assert self.notes.setdefault(number, text) == text
                 return Noted(path="x")
         raise AssertionError(command)
 
@@ -554,6 +553,22 @@ def test_an_answer_that_could_not_be_noted_is_noted_later():
     flow.say(Resume())
     assert flow.disk.notes == {1: "blue"}
     assert "blue" in flow.prompt.text
+
+
+def test_answers_that_are_cut_short_are_noted_one_by_one():
+    flow = started(ticket())
+    flow.ask()
+    flow.held = True
+    flow.say(Resume(reply="blue"))
+    flow.say(Pause(reason="wait"))
+    flow.say(Resume(reply="no, green"))
+    flow.held = False
+    flow.work()
+    assert flow.disk.notes == {1: "blue", 2: "no, green"}
+    assert "## Reply 1\n\nblue\n\n## Reply 2\n\nno, green" in flow.prompt.text
+    flow.ask()
+    flow.say(Resume(reply="red"))
+    assert flow.disk.notes[3] == "red"
 
 
 # the gates

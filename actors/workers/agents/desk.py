@@ -69,9 +69,7 @@ class Desk:
         return listener
 
     async def _attach(self, command: agent.Attach, session: Address) -> agent.Attached:
-        known = command.proc in self._listeners
-        listener = await self.listen(command.proc, session)
-        if listener and known:
+        if listener := await self.listen(command.proc, session):
             await listener.report()
         return agent.Attached(proc=command.proc)
 

@@ -52,7 +52,6 @@ class Listener:
         self._snapshot_at = view.position
         self._told = 0
         self._folded = 0
-        self._eager = False
         self._writer = Writer(ears.link, view.proc, "in")
         self._moved = asyncio.Condition()
 
@@ -69,22 +68,25 @@ class Listener:
             showing.cancel()
 
     async def report(self) -> None:
-        """From now on tell the session how far all is heard, also where there is nothing else to tell."""
-        self._eager = True
+        """Tell the session how far all is heard, as soon as all is folded that stands in the log now."""
+        await self._caught_up()
         if self._folded:
-            await self._inform((), self._folded)
+            await self._inform((), self._folded, "caught")
 
     async def tell(self, command: Tell) -> None:
         """Say something to the agent, once: when all that stands in the log is folded."""
-        newest = await self._ears.link.newest(PROC, f"car.proc.{self._proc}.*")
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._position >= newest)
+        await self._caught_up()
         if command.number <= self._told:
             return
         lines = self._driver.say(self._machine, command)
         await self._writer.tell(command.number, lines)
         if isinstance(command, StartTurn) and self._snapshot_at:
             await purge(self._ears.link, self._proc, self._snapshot_at)
+
+    async def _caught_up(self) -> None:
+        newest = await self._ears.link.newest(PROC, f"car.proc.{self._proc}.*")
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position >= newest)
 
     async def _fold(self, chunk: Chunk) -> None:
         if chunk.stream == "in":
@@ -104,13 +106,13 @@ class Listener:
             self._snapshot_at = chunk.seq
             kept = {"snapshot": self._driver.dump(self._machine), "position": chunk.seq}
             facts = [fact.model_copy(update=kept) if isinstance(fact, TurnOver) else fact for fact in facts]
-        if facts or (self._eager and chunk.last > self._heard):
+        if facts:
             await self._inform(tuple(facts), chunk.last)
 
-    async def _inform(self, facts: tuple[Fact, ...], line: int) -> None:
+    async def _inform(self, facts: tuple[Fact, ...], line: int, why: str = "heard") -> None:
         """Tell the session facts, and that all lines up to this one are heard."""
         told = (*facts, Caught(proc=self._proc, line=line))
-        letters = tuple(letter(fact, f"{self._proc}.{line}.{index}.{self._eager}") for index, fact in enumerate(told))
+        letters = tuple(letter(fact, f"{self._proc}.{why}.{line}.{index}") for index, fact in enumerate(told))
         pause = 0.05
         while True:
             try:
