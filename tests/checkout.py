@@ -22,6 +22,8 @@ from protocol.work import (
     Ticket,
     Tree,
     Work,
+    Write,
+    Written,
 )
 
 BASE = "c000000"
@@ -80,6 +82,10 @@ class Checkout:
                 if self.notes.setdefault((run, number), text) != text:
                     return Failed(what=f"reply {number} is another one already")
                 return Noted(path=f".codex-autorunner/runs/{run}/reply_history/{number:04d}/USER_REPLY.md")
+            case Write(title=title, agent=agent):
+                made = ticket(len(self.tickets) + 1, title, agent=agent)
+                self.tickets[made.path] = made
+                return Written(path=made.path)
         raise AssertionError(command)
 
     def _tree(self, since: str) -> Tree:

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from protocol.address import Address, worker
@@ -26,36 +25,31 @@ from protocol.node import End, Exited, Heeded, Spawn, Spawned, SpawnFailed
 from protocol.session import SessionView
 from protocol.work import Failed, Probe, Ticket, Work
 from tests.checkout import Checkout
-from tests.player import Deed, Die, Person, Player, Say, Vanish, work
+from tests.player import Deed, Die, Person, Player, Quit, Say, Vanish, work
 
 NODE = "n1"
-AGENTS = ("demo", "codex")
+AGENTS = ("demo", "codex", "mute")
 
 _TICKET = re.compile(r"<CAR_CURRENT_TICKET_FILE>\npath: (.+)\n")
 
-Post = tuple[Address, Envelope]
-
-
-@dataclass
-class Ear:
-    """Somebody who listens to a process: the lines that are told, and whether silence is told too."""
-
-    told: int
-    eager: bool = False
-
 
 class Machine:
-    """Does what it is commanded. ``news`` is what its custodian has to tell; ``scripts`` are turns yet to be played."""
+    """Does what it is commanded.
 
-    def __init__(self, describe: Callable[[Address], SessionView]) -> None:
+    ``scripts`` are turns yet to be played, ``news`` is what the custodian has to tell; ``ears`` are those processes to
+    which somebody listens, and the last of their lines that is told.
+    """
+
+    def __init__(self, describe: Callable[[Address], SessionView], post: Callable[[Address, Envelope], None]) -> None:
         self.checkouts: dict[str, Checkout] = {}
         self.scripts: dict[str, deque[tuple[Deed, ...]]] = defaultdict(deque)
         self.prompts: list[StartTurn] = []
         self.players: dict[str, Player] = {}
-        self.ears: dict[str, Ear] = {}
-        self.news: deque[Post] = deque()
+        self.ears: dict[str, int] = {}
+        self.news: deque[tuple[Address, Envelope]] = deque()
         self.custodians = 1
         self._describe = describe
+        self._post = post
 
     @property
     def custodian(self) -> str:
@@ -117,6 +111,8 @@ class Machine:
         match self.players[proc].act(now):
             case Die(code=code, err=err):
                 self._exit(proc, code, err)
+            case Quit():
+                self._exit(proc, 0)
             case Vanish():
                 self.lose()
 
@@ -134,7 +130,7 @@ class Machine:
             return SpawnFailed(proc=command.proc, why="this process has ended already")
         if not found:
             role = Person(command.proc, asker, self.checkouts[command.cwd])
-            self.players[command.proc] = Player(role, self._script)
+            self.players[command.proc] = Player(role, self._script, mute="mute" in command.argv[0])
         pid = 100 + list(self.players).index(command.proc)
         return Spawned(proc=command.proc, custodian=self.custodian, pid=pid, born=1)
 
@@ -159,15 +155,14 @@ class Machine:
 
     def behind(self) -> list[str]:
         """Return the processes of which somebody has not told everything yet."""
-        return [proc for proc, ear in self.ears.items() if ear.told < len(self.players[proc].lines)]
+        return [proc for proc, told in self.ears.items() if told < len(self.players[proc].lines)]
 
-    def tell(self, proc: str, most: int) -> Post | None:
-        """Return what is told of the next lines, as one read brought them."""
-        ear, lines = self.ears[proc], self.players[proc].lines
-        chunk = lines[ear.told : ear.told + most]
-        ear.told += len(chunk)
-        facts = tuple(fact for line in chunk for fact in line)
-        return self._inform(proc, facts, ear.told) if facts or ear.eager else None
+    def hear(self, proc: str, most: int) -> None:
+        """Tell what the next lines say, as one read brings them; a line may say nothing that anybody needs."""
+        chunk = self.players[proc].lines[self.ears[proc] :][:most]
+        self.ears[proc] += len(chunk)
+        if facts := tuple(fact for line in chunk for fact in line):
+            self._inform(proc, facts)
 
     def restart(self) -> None:
         """Forget who listened: a new host listens to those who live, from where their sessions are."""
@@ -175,25 +170,24 @@ class Machine:
         for proc in self.alive:
             self._listen(proc, self.players[proc].role.session)
 
-    def _listen(self, proc: str, session: Address) -> Ear | None:
-        if proc in self.ears:
-            return self.ears[proc]
-        view = self._describe(session)
-        if view.proc != proc or not view.driver:
-            return None
-        self.ears[proc] = Ear(view.heard)
-        return self.ears[proc]
+    def _listen(self, proc: str, session: Address) -> bool:
+        if proc not in self.ears:
+            view = self._describe(session)
+            if view.proc != proc or not view.driver:
+                return False
+            self.ears[proc] = view.heard
+        return True
 
     def _attach(self, proc: str, session: Address) -> Attached:
-        known = proc in self.ears
-        ear = self._listen(proc, session)
-        if ear and known:
-            ear.eager = True
-            if ear.told:
-                self.news.append(self._inform(proc, (), ear.told))
+        """Listen, and tell all that was said until now before it is said that somebody listens."""
+        if self._listen(proc, session):
+            self.hear(proc, len(self.players[proc].lines))
+            if self.ears[proc]:
+                self._inform(proc, ())
         return Attached(proc=proc)
 
-    def _inform(self, proc: str, facts: tuple[Fact, ...], line: int) -> Post:
+    def _inform(self, proc: str, facts: tuple[Fact, ...]) -> None:
+        line = self.ears[proc]
         told = (*facts, Caught(proc=proc, line=line))
         letters = tuple(letter(fact, f"{proc}.{line}.{index}") for index, fact in enumerate(told))
-        return self.players[proc].role.session, Envelope(worker(NODE, "agents", proc), letters)
+        self._post(self.players[proc].role.session, Envelope(worker(NODE, "agents", proc), letters))

@@ -111,13 +111,22 @@ class Die:
 
 
 @dataclass(frozen=True)
+class Quit:
+    """End the turn, and the process right after it."""
+
+
+@dataclass(frozen=True)
+class Resist:
+    """Hear no interruption from now on."""
+
+
+@dataclass(frozen=True)
 class Vanish:
     """Take the custodian of the machine along."""
 
 
-Deed: TypeAlias = (
-    Say | Use | Edit | Commit | Finish | Spoil | Mend | Dispatch | Sleep | Ask | Fail | Die | Vanish
-)
+Work: TypeAlias = Edit | Commit | Finish | Spoil | Mend | Dispatch
+Deed: TypeAlias = Work | Say | Use | Sleep | Ask | Fail | Die | Quit | Resist | Vanish
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,8 @@ class Player:
     until: datetime | None = None
     asks: str = ""
     alive: bool = True
+    mute: bool = False
+    resists: bool = False
 
     def hear(self, command: Tell) -> None:
         """Read what was written to stdin: each number once, and none before its turn."""
@@ -151,6 +162,8 @@ class Player:
             return
         assert command.number == self.told + 1, (command, self.told)
         self.told = command.number
+        if self.mute:
+            return
         match command:
             case Initialize():
                 self._line(Greeted, agent="Demo 1")
@@ -162,7 +175,7 @@ class Player:
                 self.ticket, deeds = self.script(command)
                 self.todo = deque(deeds)
                 self._line(TurnBegan, turn=command.turn)
-            case CancelTurn() if self.turn:
+            case CancelTurn() if self.turn and not self.resists:
                 self._over(outcome="interrupted", error="The agent was interrupted")
             case Permit(request=request, option=option) if request == self.asks:
                 self.asks = ""
@@ -191,6 +204,10 @@ class Player:
                 self.asks = f"ask-{len(self.lines)}"
                 yes, no = Option(id="yes", kind="allow_once"), Option(id="no", kind="reject_once")
                 self._line(PermissionAsked, request=self.asks, title=title, paths=(path,), options=(yes, no))
+            case Quit():
+                self._over(outcome="done")
+            case Resist():
+                self.resists = True
             case Fail(trouble=trouble, error=error):
                 self._over(outcome="failed", trouble=trouble, error=error)
             case _:
@@ -226,5 +243,3 @@ class Player:
 def work(subject: str, *before: Deed) -> tuple[Deed, ...]:
     """Return a turn that does a ticket as it should be done."""
     return (*before, Use(f"edit {subject}"), Edit(f"{subject}.py"), Commit(subject), Finish(), Say(f"Did {subject}."))
-
-

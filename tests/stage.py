@@ -64,7 +64,7 @@ class Stage:
     def __init__(self, seed: int | None = None) -> None:
         self.fortune = Fortune() if seed is None else Misfortune(seed)
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-        self.machine = Machine(self._describe)
+        self.machine = Machine(self._describe, self._deliver)
         self.log: list[Told] = []
         self.dead: list[tuple[Address, Envelope, str]] = []
         self.full: set[Address] = set()
@@ -89,7 +89,7 @@ class Stage:
         """Say something from outside and play until all is at rest; return what was answered, if anything was."""
         id_ = self.put(to, message)
         self.settle()
-        return self._answers.get(id_)
+        return self.answer(id_)
 
     def put(self, to: Address | str, message: Message) -> str:
         """Say something from outside, and let it lie in the mailbox."""
@@ -140,6 +140,10 @@ class Stage:
     def told(self) -> tuple[Event, ...]:
         """Return the events in order."""
         return tuple(one.event for one in self.log)
+
+    def answer(self, id_: str) -> Message | None:
+        """Return what was answered to something that was put into a mailbox."""
+        return self._answers.get(id_)
 
     def cards(self, room: Address | str) -> list[Card]:
         """Return what a room was shown, in order, each change of a card by itself."""
@@ -199,9 +203,7 @@ class Stage:
         self.machine.news.popleft()
 
     def _hear(self, proc: str) -> None:
-        told = self.machine.tell(proc, self.fortune.some(8))
-        if told:
-            self._deliver(*told)
+        self.machine.hear(proc, self.fortune.some(8))
         if self.fortune.strikes("heard twice"):
             self.machine.restart()
 

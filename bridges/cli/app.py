@@ -9,13 +9,15 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import TracebackType
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, NamedTuple
 
 import typer
+from typer._click import Command, Context, HelpFormatter
 from typer.core import TyperGroup
 from typer.main import get_group
 
 from actors.runtime.place import NoHub
+from bridges.cli.complaint import complain
 from protocol.errors import CarError, Refused, Unreachable
 
 FAILED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
@@ -46,21 +48,20 @@ TABLE = {
 class Table(TyperGroup):
     """A group whose commands are loaded by name, so that nobody waits for what they do not use."""
 
-    def list_commands(self, ctx: object) -> list[str]:
+    def list_commands(self, ctx: Context) -> list[str]:
         """Return the names in the order of the table."""
         del ctx
         return list(TABLE)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> "typer.core.TyperCommand | None":  # type: ignore[override]  # typer keeps the class that it means to itself
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """Load a command: of its module's commands the one of this name, else all of them as a group."""
         del ctx
         if cmd_name not in TABLE:
             return None
-        module = importlib.import_module(f"bridges.cli.command.{TABLE[cmd_name].module}")
-        group = get_group(module.APP)
-        return cast("typer.core.TyperCommand", group.commands.get(cmd_name, group))
+        group = get_group(importlib.import_module(f"bridges.cli.command.{TABLE[cmd_name].module}").APP)
+        return group.commands.get(cmd_name, group)
 
-    def format_commands(self, ctx: object, formatter: "typer.core._click.HelpFormatter") -> None:
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Show the table, without loading anything."""
         del ctx
         with formatter.section("Commands"):
@@ -77,7 +78,9 @@ APP = typer.Typer(
 
 @APP.callback(invoke_without_command=True)
 def car(
-    context: typer.Context, *, show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+    context: typer.Context,
+    *,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     """CAR runs long work with coding agents, ticket by ticket.
 
@@ -136,8 +139,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"car: {' '.join(sentence.split())}\n")
+    complain(sentence)
     return code
 
 

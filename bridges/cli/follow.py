@@ -85,7 +85,7 @@ class Follower:
                     await self._begin(event)
                 else:
                     if isinstance(event, TurnDone | TicketDone | End):
-                        self._drop()
+                        self._drop(event)
                     self._tell(event)
                 if isinstance(event, End):
                     return event
@@ -123,7 +123,10 @@ class Follower:
                 self.card = self.card.model_copy(update={"text": text})
                 self.board.show(self.card)
 
-    def _drop(self) -> None:
+    def _drop(self, event: Message) -> None:
+        """Show no longer what the agent does; the end of what it wrote may have come too late to be seen."""
+        if self.card and isinstance(event, TurnDone) and event.said:
+            self.board.live(self.card, event.said)
         self.card = None
         self.board.drop(NOW)
 
@@ -156,8 +159,12 @@ def tell(event: Message) -> tuple[str, ...]:  # noqa: PLR0911  # one for each ev
 
 def completed(event: RunCompleted) -> tuple[str, ...]:
     """Say what a run has brought."""
-    facts = (count(event.turns, "turn"), count(len(event.commits), "commit"), f"{event.seconds:.0f} s")
-    return (f"✓ all {count(event.done, 'ticket')} done · {' · '.join(facts)}", *diffstat(event.diffstat))
+    facts = (count(event.turns, "turn"), f"{event.seconds:.0f} s")
+    return (
+        f"✓ {count(event.done, 'ticket')} done · {' · '.join(facts)}",
+        *commits(event.commits),
+        *diffstat(event.diffstat),
+    )
 
 
 def commits(made: tuple[Commit, ...]) -> tuple[str, ...]:

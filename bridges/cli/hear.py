@@ -87,7 +87,7 @@ class Keys:
 
 
 async def lines(fd: int, reader: Reader, changed: Callable[[], None]) -> AsyncIterator[str]:
-    """Yield the lines that come from a file, until its end or ``/quit``; tell of every change of what is typed."""
+    """Yield the lines that come from a file, until its end; tell of every change of what is typed."""
     came: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -107,7 +107,7 @@ async def lines(fd: int, reader: Reader, changed: Callable[[], None]) -> AsyncIt
         whole = reader.feed(await came.get())
         changed()
         for line in whole:
-            if line is None or line.strip() == QUIT:
+            if line is None:
                 return
             if line.strip():
                 yield line

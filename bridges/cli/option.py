@@ -11,5 +11,6 @@ HubPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RepoId = Annotated[
-    str, typer.Option("--repo", metavar="ID", help="The repository; else the one around this folder, else the only one.")
+    str,
+    typer.Option("--repo", metavar="ID", help="The repository; else the one around this folder, else the only one."),
 ]

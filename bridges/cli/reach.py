@@ -25,6 +25,8 @@ from protocol.session import Place
 NAME = "cli"
 HUB = Address("hub", "main")
 NOBODY = "no host of CAR is alive here, type: car up"
+START = 20.0
+"""Seconds for which a start may take."""
 _BY_SIGNAL = 128
 
 T = TypeVar("T")
@@ -58,13 +60,40 @@ async def _heed(errand: Coroutine[None, None, T]) -> T:
 
 
 @asynccontextmanager
-async def enter(hub: Hub) -> AsyncIterator[Door]:
+async def enter(hub: Hub, wait: float = 3.0) -> AsyncIterator[Door]:
     """Open the door of a hub; raise ``Unreachable`` where no host is alive behind it."""
     if embeds(hub) and not any(one.alive for one in launch.states(hub) if one.name == "server"):
         raise Unreachable(NOBODY)
-    async with open_door(hub, NAME) as door:
+    async with open_door(hub, NAME, wait) as door:
         await repos(door)
         yield door
+
+
+async def await_host(hub: Hub) -> None:
+    """Return when a host answers; raise ``Unreachable`` with the last word of whoever did not start."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + START
+    while True:
+        try:
+            async with enter(hub, wait=1.0):
+                return
+        except Unreachable as error:
+            if loop.time() > until:
+                raise Unreachable(f"CAR does not start within {START:.0f} s: {_last_word(hub)}") from error
+        await asyncio.sleep(0.05)
+
+
+def _last_word(hub: Hub) -> str:
+    """Return the last line of the log of the first process that does not run, or else of the host's."""
+    alive = {one.name for one in launch.states(hub) if one.alive}
+    cast = ("server", "custodian", "host") if embeds(hub) else ("custodian", "host")
+    log = hub.log / f"{next((name for name in cast if name not in alive), 'host')}.log"
+    try:
+        lines = log.read_text(errors="replace").split("\n")
+    except OSError:
+        lines = []
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it has said nothing")
+    return f"{said} ({log})"
 
 
 async def repos(door: Door) -> HubView:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from rich.cells import cell_len
 from rich.console import Console
 
+from bridges.cli.complaint import idiom
 from bridges.cli.show import light, plain
 from protocol.flow import RunView
 from protocol.repo import FlowState, RepoView
@@ -28,12 +29,6 @@ def say(*lines: str) -> None:
             console.print(light(line))
         else:
             sys.stdout.write(f"{plain(line)}\n")
-
-
-def warn(sentence: str) -> None:
-    """Say on stderr why the command has not come to a good end."""
-    sys.stdout.flush()
-    sys.stderr.write(f"car: {' '.join(sentence.split())}\n")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -58,7 +53,7 @@ def flow_lines(state: FlowState) -> tuple[str, ...]:
         return (head, repo.place.path)
     facts = (count(run.turns, "turn"), count(len(run.commits), "commit"), f"run {run.run}")
     now = (f"→ {run.title or run.ticket} ({run.agent})",) if run.ticket and repo.active else ()
-    why = tuple(part for part in (run.reason, run.body) if part) if run.status == "paused" else ()
+    why = tuple(part for part in (idiom(run.reason), run.body) if part) if run.status == "paused" else ()
     hint = {
         "paused": "type: car flow resume, or car flow resume --reply TEXT",
         "running": "type: car flow stop, or car chat to watch",

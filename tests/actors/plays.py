@@ -6,13 +6,35 @@ They look at nothing, so the same play can be put on whatever goes wrong.
 from collections.abc import Callable
 from typing import TypeAlias
 
+from protocol.address import worker
 from protocol.chat import Pressed, Said
 from protocol.hub import Quiesce
+from protocol.work import Inspect
 from tests.checkout import Checkout, ticket
-from tests.player import Ask, Commit, Deed, Die, Dispatch, Edit, Fail, Finish, Mend, Say, Sleep, Spoil, Use, Vanish, work
+from tests.machine import NODE
+from tests.player import (
+    Ask,
+    Commit,
+    Deed,
+    Die,
+    Dispatch,
+    Edit,
+    Fail,
+    Finish,
+    Mend,
+    Quit,
+    Resist,
+    Say,
+    Sleep,
+    Spoil,
+    Use,
+    Vanish,
+    work,
+)
 from tests.stage import HUB, Stage
 
 DESK, SOFA = "chat_cli/desk", "chat_cli/sofa"
+GIT = worker(NODE, "git", "shop")
 TITLES = ("Fix the test", "Add a feature", "Write a document")
 ONE = ".codex-autorunner/tickets/TICKET-001.md"
 TWO = ".codex-autorunner/tickets/TICKET-002.md"
@@ -161,6 +183,53 @@ def news(stage: Stage) -> None:
     say(stage, "/flow start")
 
 
+def full_disk(stage: Stage) -> None:
+    checkout = shop(stage)
+    checkout.broken[Inspect] = "git failed: no space left on device"
+    say(stage, "/flow start")
+    checkout.broken.clear()
+    say(stage, "/flow resume")
+
+
+def full_queue(stage: Stage) -> None:
+    shop(stage)
+    stage.full.add(GIT)
+    say(stage, "/flow start")
+    stage.full.clear()
+    say(stage, "/flow resume")
+
+
+def dirty_checkout(stage: Stage) -> None:
+    shop(stage).edit("mine.py")
+    say(stage, "/flow start")
+
+
+def missing_agent(stage: Stage) -> None:
+    checkout = shop(stage)
+    checkout.change(ONE, agent="gemini")
+    say(stage, "/flow start")
+    checkout.change(ONE, agent="codex")
+    say(stage, "/flow resume")
+
+
+def last_words(stage: Stage) -> None:
+    shop(stage, (*work("a"), Quit()), tickets=2)
+    say(stage, "/flow start")
+
+
+def mute_agent(stage: Stage) -> None:
+    checkout = shop(stage)
+    checkout.change(ONE, agent="mute")
+    say(stage, "/flow start")
+    stage.later(100)
+
+
+def stubborn_agent(stage: Stage) -> None:
+    shop(stage, (Resist(), Sleep(600)))
+    say(stage, "/flow start", "/flow stop")
+    stage.later(100)
+
+
 PLAYS: tuple[Play, ...] = (
     three_tickets,
     question,
@@ -183,4 +252,11 @@ PLAYS: tuple[Play, ...] = (
     going_down,
     permissions,
     news,
+    full_disk,
+    full_queue,
+    dirty_checkout,
+    missing_agent,
+    last_words,
+    mute_agent,
+    stubborn_agent,
 )

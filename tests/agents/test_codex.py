@@ -90,9 +90,19 @@ def test_a_turn_can_be_cancelled_before_codex_has_named_it_and_once_more_when_it
     ("name", "trouble", "says", "mend"),
     [
         ("codex_model_401", "auth", "401 Unauthorized", "Sign the agent in, or give it its key."),
-        ("codex_model_429", "quota", "429 Too Many Requests", "Wait until the limit is lifted, or choose another model."),
+        (
+            "codex_model_429",
+            "quota",
+            "429 Too Many Requests",
+            "Wait until the limit is lifted, or choose another model.",
+        ),
         ("codex_model_500", "network", "high demand", "Wait a little, or see whether this machine reaches the model."),
-        ("codex_stream_cut", "network", "stream disconnected before completion", "whether this machine reaches the model."),
+        (
+            "codex_stream_cut",
+            "network",
+            "stream disconnected before completion",
+            "whether this machine reaches the model.",
+        ),
     ],
 )
 def test_a_model_that_fails_is_a_trouble_with_a_name_and_a_way_out(name, trouble, says, mend):
@@ -107,8 +117,8 @@ def test_a_sandbox_that_cannot_be_set_up_fails_the_turn_and_names_the_setting():
     (end,) = ends("codex_sandbox_missing")
     assert (end.outcome, end.trouble, end.text) == ("failed", "sandbox", "I could not do it.")
     assert end.error == (
-        "The agent could not set up its sandbox on this machine: bwrap: Creating new namespace failed: nesting depth or "
-        "/proc/sys/user/max_*_namespaces exceeded (ENOSPC). Where the machine itself is a sandbox, set "
+        "The agent could not set up its sandbox on this machine: bwrap: Creating new namespace failed: nesting depth "
+        "or /proc/sys/user/max_*_namespaces exceeded (ENOSPC). Where the machine itself is a sandbox, set "
         "agents.codex.sandbox to danger-full-access in codex-autorunner.yml and type car restart."
     )
 
@@ -223,7 +233,11 @@ def test_each_error_of_codex_has_a_trouble(info, trouble):
 def test_an_error_in_answer_to_a_prompt_ends_the_turn():
     fault = ("out", {"id": "turn:t1", "error": {"code": -32600, "message": "thread not found"}})
     _, heard = replay(DRIVER, *WORKING[:3], fault)
-    assert (heard[-1].turn, heard[-1].outcome, heard[-1].error) == ("t1", "failed", "The agent failed: thread not found.")
+    assert (heard[-1].turn, heard[-1].outcome, heard[-1].error) == (
+        "t1",
+        "failed",
+        "The agent failed: thread not found.",
+    )
 
 
 def test_a_conversation_that_cannot_be_opened_is_told():

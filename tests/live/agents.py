@@ -22,7 +22,7 @@ from tests.world import hub_at_work
 
 HERE = Path(__file__).parent
 LAB = HERE / ".lab"
-"""Where agents live for the time of a test: Codex makes no helpers for its sandbox below the system's temporary folder."""
+"""Where agents live for the time of a test. The walls of Codex's sandbox leave the system's temporary folder open."""
 KEY = "SCRIPT_KEY"
 NOWHERE = "http://127.0.0.1:9/"
 """A package registry that refuses, for agents that would fetch what they were not asked for."""
@@ -44,8 +44,9 @@ plugins = false
 
 @dataclass(frozen=True)
 class Home:
-    """One agent at home: the settings by which a hub finds it, and the variables that lead it there."""
+    """One agent at home: its folder, the settings by which a hub finds it, and the variables that lead it there."""
 
+    folder: Path
     settings: str
     env: dict[str, str]
 
@@ -80,7 +81,11 @@ def codex_at_home(url: str, *prefix: str, sandbox: str = "") -> Iterator[Home]:
         (home / "codex" / "config.toml").write_text(CODEX.format(url=url, key=KEY))
         command = [*prefix, codex(), "app-server"]
         agent = {"command": command, "env": [KEY], "sandbox": sandbox or ("" if walls() else "danger-full-access")}
-        yield Home(yaml.safe_dump({"agents": {"codex": agent}}), {"HOME": str(home), "CODEX_HOME": str(home / "codex"), KEY: "secret"})
+        yield Home(
+            home,
+            yaml.safe_dump({"agents": {"codex": agent}}),
+            {"HOME": str(home), "CODEX_HOME": str(home / "codex"), KEY: "secret"},
+        )
 
 
 @contextmanager
@@ -101,13 +106,15 @@ def opencode_at_home(url: str) -> Iterator[Home]:
         "provider": {"scripted": scripted},
         "permission": {"edit": "ask", "bash": "ask"},
     }
-    quiet = {f"OPENCODE_DISABLE_{what}": "1" for what in ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")}
+    quiet = {
+        f"OPENCODE_DISABLE_{what}": "1" for what in ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
+    }
     quiet |= {"npm_config_registry": NOWHERE, "BUN_CONFIG_REGISTRY": NOWHERE}
     with _lodging() as home:
         folders = {f"XDG_{what.upper()}_HOME": str(home / what) for what in ("config", "data", "state", "cache")}
         agent = {"command": [opencode(), "acp"], "env": list(quiet)}
         env = {"HOME": str(home), **folders, **quiet, "OPENCODE_CONFIG_CONTENT": json.dumps(config)}
-        yield Home(yaml.safe_dump({"agents": {"opencode": agent}}), env)
+        yield Home(home, yaml.safe_dump({"agents": {"opencode": agent}}), env)
 
 
 @contextmanager

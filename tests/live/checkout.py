@@ -18,13 +18,18 @@ def checkout(path: Path, *bodies: str, agent: str = "demo") -> Path:
         git(path, "config", key, value)
     git(path, "add", "-A")
     git(path, "commit", "-qm", "first")
+    add_tickets(path, *bodies, agent=agent)
+    return path
+
+
+def add_tickets(path: Path, *bodies: str, agent: str) -> None:
+    """Give a checkout one ticket for each body."""
     tickets = path / ".codex-autorunner" / "tickets"
     tickets.mkdir(parents=True)
     (tickets.parent / ".gitignore").write_text("*\n")
     for number, body in enumerate(bodies, 1):
         head = f"---\nagent: {agent}\ndone: false\ntitle: Ticket {number}\n---\n"
         (tickets / f"TICKET-{number:03}.md").write_text(f"{head}\n{body}\n")
-    return path
 
 
 def demo(*steps: str) -> str:

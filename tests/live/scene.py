@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
+from typing import Self
 
 from actors.runtime.nats.layout import PROC
 from actors.runtime.nats.link import connect
@@ -11,6 +12,7 @@ from actors.runtime.nats.server import login
 from actors.runtime.place import Hub
 from bridges.bridge import Door
 from protocol.address import Address
+from protocol.errors import Unreachable
 from protocol.flow import DescribeRun, RunView
 from protocol.hub import AddRepo
 from protocol.repo import DescribeRepo, FlowAccepted, StartFlow
@@ -31,7 +33,7 @@ class Log:
     faults: list[str] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
 
-    async def __aenter__(self) -> "Log":
+    async def __aenter__(self) -> Self:
         self.link = await connect(login(self.hub, "host"), wait=20)
         self.task = asyncio.create_task(self._collect())
         return self
@@ -71,7 +73,8 @@ async def begin(hub: Hub, door: Door, path, agent: str = "") -> Address:
     """Start a run in a checkout; return its address."""
     await door.command(HUB, AddRepo(place=Place(node=hub.node, path=str(path))), "cli:ann")
     accepted = await door.command(Address("repo", path.name), StartFlow(agent=agent), "cli:ann")
-    assert isinstance(accepted, FlowAccepted) and accepted.fresh
+    assert isinstance(accepted, FlowAccepted)
+    assert accepted.fresh
     return Address("run", accepted.run)
 
 
@@ -83,8 +86,6 @@ async def look(door: Door, run: Address) -> RunView:
 
 async def patiently(door: Door, whom: Address, query, seconds: float = 20):
     """Ask until a host answers."""
-    from protocol.errors import Unreachable
-
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:

@@ -1,15 +1,18 @@
-"""The real Codex works on tickets: its own tools edit and commit, and whatever stands in its way is told in a sentence."""
+"""The real Codex works on tickets: its own tools edit and commit, and what stands in its way is told in a sentence."""
 
 import asyncio
+from contextlib import suppress
+from functools import partial
 
 import psutil
+import pytest
 
 from actors.runtime import launch, process
-from protocol.agent import Usage
 from protocol.address import Address
+from protocol.agent import Usage
 from protocol.repo import ResumeFlow, StopFlow
 from tests.live.agents import codex_at_home, done, script, wall_says, walls
-from tests.live.checkout import checkout, git, subjects
+from tests.live.checkout import add_tickets, checkout, git, subjects
 from tests.live.model import Model
 from tests.live.scene import Log, begin, ended, session_of, texts, told
 from tests.server import until
@@ -18,7 +21,16 @@ from tests.world import hub_at_work, kill, ready, record
 SHOP = Address("repo", "shop")
 AGAIN = "type /flow resume to try again"
 COMMIT = "git add -A && git commit -qm '{}'"
-NO_WALLS = ("unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "-")
+ADD_A = ({"write": ["a.txt", "a\n"]}, {"shell": COMMIT.format("Add a")}, done())
+NO_WALLS = (
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "sh",
+    "-c",
+    'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"',
+    "-",
+)
 """Runs a program where no more namespaces can be made, as in many containers."""
 
 
@@ -26,8 +38,8 @@ def story(tmp_path, tell, *bodies, prefix=(), sandbox=""):
     """Have a checkout with tickets of these bodies, a hub that knows Codex, and a log of all that is said."""
 
     async def run():
-        path = checkout(tmp_path / "shop", *bodies, agent="codex")
         with Model() as model, codex_at_home(model.url, *prefix, sandbox=sandbox) as home:
+            path = checkout(home.folder / "shop", *bodies, agent="codex")
             async with home.hub(tmp_path) as (hub, door), Log(hub) as log:
                 await tell(hub, door, log, path)
 
@@ -49,6 +61,7 @@ def test_codex_works_two_tickets_to_done_with_its_own_tools(tmp_path):
         ),
         script(
             {"shell": "cat greet.py greeting.txt > both.txt"},
+            {"shell": "touch ~/escaped && echo free > walls.txt || echo walled > walls.txt"},
             {"shell": COMMIT.format("Keep both")},
             done(2),
             {"text": "Both are kept."},
@@ -61,10 +74,11 @@ def test_codex_works_two_tickets_to_done_with_its_own_tools(tmp_path):
         assert (view.status, view.done, view.total, view.turns) == ("completed", 2, 2, 2)
         assert subjects(path) == ["first", "Greet", "Keep both"]
         assert git(path, "show", "HEAD:both.txt") == 'print("hello")\nhello'
+        assert git(path, "show", "HEAD:walls.txt") == ("walled" if walls() else "free")
         assert git(path, "status", "--porcelain") == ""
         assert [one.subject for one in view.commits] == ["Greet", "Keep both"]
-        # Nine calls of the model, five for the first ticket and four for the second.
-        assert view.usage == Usage(input=9000, cached=900, output=450)
+        # Ten calls of the model, five for each ticket.
+        assert view.usage == Usage(input=10_000, cached=1000, output=500)
         assert await texts(door) == ["It greets now.", "Both are kept."]
         tools = [one.title for one in await told(door, "session.ToolUsed") if one.state == "done"]
         assert tools[:3] == ["greet.py", "python3 greet.py > greeting.txt", COMMIT.format("Greet")]
@@ -73,6 +87,18 @@ def test_codex_works_two_tickets_to_done_with_its_own_tools(tmp_path):
         await all_gone(hub)
 
     story(tmp_path, tell, *bodies)
+
+
+def test_codex_commits_in_a_worktree_too(tmp_path):
+    async def tell(hub, door, log, path):
+        worktree = path.with_name("stall")
+        git(path, "worktree", "add", "-q", str(worktree))
+        add_tickets(worktree, script(*ADD_A, {"text": "Added."}), agent="codex")
+        view = await ended(door, await begin(hub, door, worktree))
+        assert (view.status, view.turns) == ("completed", 1), view
+        assert subjects(worktree) == ["first", "Add a"]
+
+    story(tmp_path, tell)
 
 
 def test_a_model_that_refuses_pauses_the_run_with_the_way_out(tmp_path):
@@ -93,32 +119,31 @@ def test_a_model_that_refuses_pauses_the_run_with_the_way_out(tmp_path):
                     429: "the agent codex failed: exceeded retry limit, last status: 429 Too Many Requests. "
                     f"Wait until the limit is lifted, or choose another model; {AGAIN}",
                 }
-                # What the model has counted before it refused is none: nothing was read.
                 assert {view.usage for view in views.values()} == {Usage()}
                 await all_gone(hub)
 
     asyncio.run(run())
 
 
-def test_stopping_in_the_middle_of_a_command_ends_it_and_whatever_it_has_started(tmp_path):
+@pytest.mark.parametrize("sandbox", ["", "danger-full-access"])
+def test_stopping_in_the_middle_of_a_command_ends_it_and_whatever_it_has_started(tmp_path, sandbox):
     async def tell(hub, door, log, path):
         run = await begin(hub, door, path)
-        await until(lambda: len(sleeping("4711", "4712")) == 2, 30)
+        sleepers = await until(lambda: found if len(found := asleep(hub)) == 2 else None, 30)
         await door.command(SHOP, StopFlow(), "cli:ann")
-        view = await ended(door, run)
-        assert view.status == "stopped"
+        assert (await ended(door, run)).status == "stopped"
         assert [one.outcome for one in await told(door, "session.TurnEnded")] == ["interrupted"]
-        await until(lambda: not sleeping("4711", "4712"), 5)
+        await until(lambda: not any(map(process.alive, sleepers)), 5)
         await all_gone(hub)
 
-    body = script({"shell": "(setsid sleep 4711 &) ; sleep 4712"}, {"text": "Slept."})
-    story(tmp_path, tell, body, sandbox="danger-full-access")
+    body = script({"shell": "(setsid sleep 600 &) ; sleep 601"}, {"text": "Slept."})
+    story(tmp_path, tell, body, sandbox=sandbox)
 
 
 def test_stopping_in_the_middle_of_a_sentence_keeps_what_was_said(tmp_path):
     async def tell(hub, door, log, path):
         run = await begin(hub, door, path)
-        await until(lambda: any("delta" in line and "word30" in line for out in log.out.values() for line in out), 30)
+        await until(partial(heard, log, "word30"), 30)
         await door.command(SHOP, StopFlow(), "cli:ann")
         view = await ended(door, run)
         assert view.status == "stopped"
@@ -141,9 +166,9 @@ def test_a_sandbox_that_cannot_be_set_up_pauses_the_run_until_the_setting_is_the
         view = await ended(door, run)
         assert (view.status, view.code) == ("paused", "sandbox")
         assert view.reason == (
-            f"the agent codex could not set up its sandbox on this machine: {wall_says(*prefix).rstrip('.')}. Where the "
-            "machine itself is a sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml and "
-            f"type car restart; {AGAIN}"
+            f"the agent codex could not set up its sandbox on this machine: {wall_says(*prefix).rstrip('.')}. "
+            "Where the machine itself is a sandbox, set agents.codex.sandbox to danger-full-access in "
+            f"codex-autorunner.yml and type car restart; {AGAIN}"
         )
         assert subjects(path) == ["first"]
         await all_gone(hub)
@@ -152,8 +177,7 @@ def test_a_sandbox_that_cannot_be_set_up_pauses_the_run_until_the_setting_is_the
         launch.renew_host(hub)
         await ready(door)
         await door.command(SHOP, ResumeFlow(), "cli:ann")
-        while not await told(door, "flow.RunResumed"):
-            await asyncio.sleep(0.05)
+        await resumed(door)
         assert (await ended(door, run)).status == "completed"
         assert subjects(path) == ["first", "Say hi"]
 
@@ -168,10 +192,10 @@ def test_a_host_killed_in_the_middle_of_a_turn_of_codex_loses_and_doubles_nothin
         run = await begin(hub, door, path)
         before = await session_of(door, run)
         for word in ("word50", "word120", "word200"):
-            await until(lambda: any("delta" in line and word in line for line in log.out.get(before.proc, ())), 30)
+            await until(partial(heard, log, word), 30)
             host = record(hub, "host").who
             kill(host)
-            await until(lambda: not process.alive(host), 5)
+            process.wait(host, 5)
             launch.renew_host(hub)
             await ready(door)
             now = await session_of(door, run)
@@ -183,8 +207,7 @@ def test_a_host_killed_in_the_middle_of_a_turn_of_codex_loses_and_doubles_nothin
         assert subjects(path) == ["first", "Add a"]
         await all_gone(hub)
 
-    steps = ({"write": ["a.txt", "a\n"]}, {"shell": COMMIT.format("Add a")}, done(), {"text": text, "delay": 0.03})
-    story(tmp_path, tell, script(*steps))
+    story(tmp_path, tell, script(*ADD_A, {"text": text, "delay": 0.03}))
 
 
 def test_a_codex_that_is_not_installed_is_told_with_how_to_install_it(tmp_path):
@@ -198,14 +221,28 @@ def test_a_codex_that_is_not_installed_is_told_with_how_to_install_it(tmp_path):
             assert (view.status, view.code) == ("paused", "agent")
             assert view.reason == (
                 "the agent codex cannot be started: no program 'codex' on the PATH on this machine; install it with: "
-                "npm install -g @openai/codex, or set agents.codex.command in codex-autorunner.yml and type car restart; "
-                f"{AGAIN}"
+                "npm install -g @openai/codex, or set agents.codex.command in codex-autorunner.yml and type car "
+                f"restart; {AGAIN}"
             )
 
     asyncio.run(run())
 
 
-def sleeping(*seconds: str) -> list[psutil.Process]:
-    """Return the processes that sleep for just so long."""
-    found = (one for one in psutil.process_iter(["cmdline", "status"]) if one.info["status"] != psutil.STATUS_ZOMBIE)
-    return [one for one in found if any(one.info["cmdline"] == ["sleep", length] for length in seconds)]
+def heard(log: Log, word: str) -> bool:
+    """Tell whether an agent has streamed a word."""
+    return any("delta" in line and word in line for lines in log.out.values() for line in lines)
+
+
+async def resumed(door) -> None:
+    """Wait until a run has gone on after a pause."""
+    while not await told(door, "flow.RunResumed"):  # noqa: ASYNC110  # what is waited for stands in a log
+        await asyncio.sleep(0.05)
+
+
+def asleep(hub) -> list[process.Identity]:
+    """Return the processes of the hub's agents that sleep."""
+    found = []
+    for who in process.marked(f"{hub.token}."):
+        with suppress(psutil.Error):
+            found += [who] if psutil.Process(who.pid).cmdline()[:1] == ["sleep"] else []
+    return found

@@ -337,8 +337,8 @@ def _judge(codex: Codex, turn: Turn) -> Verdict:
     if codex.walled or trouble == "sandbox":
         said = codex.walled or title(turn.error.message if turn.error else "")
         error = (
-            f"The agent could not set up its sandbox on this machine: {said.rstrip('.')}. Where the machine itself is a "
-            "sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml and type car restart."
+            f"The agent could not set up its sandbox on this machine: {said.rstrip('.')}. Where the machine itself is "
+            "a sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml and type car restart."
         )
         return Verdict("failed", "sandbox", error)
     if turn.status == "completed":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain
 
 import structlog
 
@@ -11,6 +12,7 @@ from actors.runtime.ports import Post
 from actors.runtime.settings import Settings
 from actors.runtime.worker import Worker, does, serves
 from actors.workers.agents.catalog import find
+from actors.workers.agents.gitdir import find_gitdirs
 from actors.workers.agents.listener import Ears, Listener
 from protocol import agent
 from protocol.address import Address, worker
@@ -83,8 +85,16 @@ class Desk:
         listener = await self.listen(command.proc, session)
         if listener is None:
             raise WorkFailed(f"the process {command.proc} is not of {session}")
-        await listener.tell(command)
+        await listener.tell(await asyncio.to_thread(_locate, command))
         return agent.Told(proc=command.proc, number=command.number)
+
+
+def _locate(command: agent.Tell) -> agent.Tell:
+    """Name the folders that git writes to: only who sees the disk knows where these are."""
+    match command:
+        case agent.OpenThread(writable=writable):
+            return command.model_copy(update={"writable": tuple(chain.from_iterable(map(find_gitdirs, writable)))})
+    return command
 
 
 def _say_why(task: "asyncio.Task[None]") -> None:

@@ -12,12 +12,13 @@ import typer
 
 from actors.runtime.place import Hub, find_hub
 from bridges.bridge import Bridge, Heard, carry
-from bridges.cli.hear import Keys, Pipe, Reader, lines, unechoed, understand
+from bridges.cli.hear import QUIT, Keys, Pipe, Reader, lines, understand, unechoed
 from bridges.cli.option import HubPath
 from bridges.cli.reach import NAME, enter, here, person, play, user
-from bridges.cli.show import Board, Page, board
+from bridges.cli.screen import PROMPT, board
+from bridges.cli.show import Board, Page
 from protocol.address import room
-from protocol.chat import Card, Left, Pressed, Said
+from protocol.chat import Card, Left, Said
 from protocol.errors import CarError, WorkFailed
 from protocol.session import Place
 
@@ -25,6 +26,8 @@ APP = typer.Typer(rich_markup_mode=None)
 FAILED = 1
 SILENCE = 600.0
 """Seconds without a sign of an answer after which nobody waits for it any more."""
+LINGER = 5.0
+"""Seconds for which answers are awaited after the end of what was piped in."""
 LEAVING = 2.0
 
 
@@ -41,18 +44,29 @@ class Terminal:
         self._board = shown
         self._last: Card | None = None
         self._working: dict[str, Card] = {}
+        self._unanswered = 0
+        self._answered = asyncio.Event()
 
     async def hear(self) -> AsyncIterator[Heard]:
         """Yield what is typed, until its end."""
         async for line in lines(sys.stdin.fileno(), self._reader, self._typed):
+            if line.strip() == QUIT:
+                return
+            self._unanswered += 1
             if not isinstance(self._board, Page):
-                self._board.say(f"\n› {line}", "dim")
+                self._board.say(f"\n{PROMPT} {line}", "dim")
             yield Heard(self._room, user(), understand(line, self._asked(), self._place), secrets.token_hex(8))
+        if isinstance(self._reader, Pipe) and self._unanswered:
+            # Whoever pipes lines in has nothing more to say, but wants to hear.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._answered.wait(), LINGER)
 
     async def show(self, room_: str, card: Card) -> None:
         """Show a card and remember its buttons."""
         del room_
         self._last = card
+        self._unanswered -= card.final
+        (self._answered.clear if self._unanswered > 0 else self._answered.set)()
         self._working.pop(card.id, None)
         if card.tone == "working":
             self._working[card.id] = card

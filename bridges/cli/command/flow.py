@@ -8,11 +8,13 @@ import typer
 
 from actors.runtime.place import Hub, find_hub
 from bridges.bridge import Door
+from bridges.cli.complaint import complain
 from bridges.cli.follow import End, Follower, reason
 from bridges.cli.option import AsJson, HubPath, RepoId
 from bridges.cli.reach import enter, expect, here, person, play, repos, view
-from bridges.cli.show import Page, board
-from bridges.cli.view import flow_lines, show, warn
+from bridges.cli.screen import board
+from bridges.cli.show import Page
+from bridges.cli.view import flow_lines, show
 from protocol.address import Address, token
 from protocol.errors import Refused
 from protocol.flow import DescribeRun, RunCompleted, RunPaused, RunStopped, RunView, TurnBegun
@@ -92,7 +94,7 @@ def _work(hub: Path | None, repo: str, wish: StartFlow | ResumeFlow, *, follow: 
     if as_json or not follow:
         show(state, flow_lines(state), as_json=as_json)
     if end and (why := reason(end)):
-        warn(why)
+        complain(why)
         raise typer.Exit(FAILED)
 
 
@@ -103,14 +105,20 @@ async def _run(
         to = choose(await repos(door), repo, here(hub))
         since = await door.last_event() + 1
         accepted = expect(await door.command(to, wish, person()), FlowAccepted)
-        end = None
-        if follow:
-            with board(stderr=aside) as shown:
-                follower = Follower(door, Address("run", accepted.run), shown)
-                if isinstance(wish, StartFlow) and not accepted.fresh:
-                    end = await _join(follower)
-                end = end or await follower.follow(since)
+        joins = isinstance(wish, StartFlow) and not accepted.fresh
+        end = await _watch(door, accepted.run, since, joins=joins, aside=aside) if follow else None
         return await describe(door, to), end
+
+
+async def _watch(door: Door, run: str, since: int, *, joins: bool, aside: bool) -> End:
+    """Show a run until it waits or is over; who looks away is told that it goes on."""
+    try:
+        with board(stderr=aside) as shown:
+            follower = Follower(door, Address("run", run), shown)
+            return (await _join(follower) if joins else None) or await follower.follow(since)
+    except asyncio.CancelledError:
+        complain("the run goes on, type: car flow status")
+        raise
 
 
 async def _join(follower: Follower) -> End | None:
