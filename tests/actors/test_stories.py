@@ -16,6 +16,7 @@ from tests.player import Dispatch, Sleep, work
 from tests.stage import HUB, Stage
 
 SHOP = Address("repo", "shop")
+DIED = "the agent demo ended with exit code 139 in the middle of its turn"
 AGAIN = "type /flow resume to try again"
 
 
@@ -53,6 +54,7 @@ def pauses(stage: Stage) -> list[tuple[str, str]]:
 def test_a_person_starts_a_flow_and_sees_three_tickets_done():
     stage = put_on(plays.three_tickets)
     one, two, three = "Fix the test", "Add a feature", "Write a document"
+    brought = "`c000001` 001\n`c000002` 002\n`c000003` 003\n3 files changed, 30 lines added, 0 removed"
     assert texts(stage) == [
         "**shop** · ticket 1/3\ngetting ready",
         f"**shop** · ticket 1/3\n→ {one}\ngetting ready",
@@ -70,8 +72,7 @@ def test_a_person_starts_a_flow_and_sees_three_tickets_done():
         f"**shop** · ticket 3/3 · turn 3\n✓ {one}\n✓ {two}\n→ {three}\ndemo works on it\n· `edit 003`",
         f"**shop** · ticket 3/3 · turn 3\n✓ {one}\n✓ {two}\n→ {three}\nlooking at what has changed",
         f"**shop** · ticket 3/3 · turn 3\n✓ {one}\n✓ {two}\n✓ {three}\nlooking at what has changed",
-        f"**shop** · all tickets are done\n✓ {one}\n✓ {two}\n✓ {three}\n3 tickets · 3 turns · 0 s\n"
-        "`c000001` 001\n`c000002` 002\n`c000003` 003\n3 files changed, 30 lines added, 0 removed",
+        f"**shop** · all tickets are done\n✓ {one}\n✓ {two}\n✓ {three}\n3 tickets · 3 turns · 0 s\n{brought}",
     ]
     assert len({card.id for card in stage.cards(DESK)}) == 1
     assert [card.final for card in stage.cards(DESK)] == [*(False,) * 16, True]
@@ -153,8 +154,7 @@ def test_a_dirty_checkout_is_refused_with_its_paths():
     [
         (
             plays.death,
-            "the agent demo ended with exit code 139 in the middle of its turn; "
-            f"its last words on stderr: Segmentation fault; {AGAIN}",
+            f"{DIED}; its last words on stderr: Segmentation fault; {AGAIN}",
         ),
         (plays.failure, f"the agent demo: the quota is used up; {AGAIN}"),
         (
@@ -281,10 +281,8 @@ def test_a_room_takes_the_repository_in_which_its_person_stands():
     shop(stage)
     stage.add("mill")
     stage.say(DESK, Said(text="/status", place=Place(node=NODE, path="/work/shop/src")))
-    assert heads(stage) == [
-        "**shop** · nothing runs here | `/flow start` lets agents work through the tickets; "
-        "any other line goes to an agent."
-    ]
+    hint = "`/flow start` lets agents work through the tickets; any other line goes to an agent."
+    assert texts(stage) == [f"**shop** · nothing runs here\n`/work/shop`\n{hint}"]
 
 
 def test_what_an_agent_wants_outside_of_its_checkout_is_refused():
@@ -299,7 +297,9 @@ def test_what_an_agent_wants_outside_of_its_checkout_is_refused():
 def test_a_folder_that_is_no_checkout_is_not_taken_into_the_hub():
     stage = Stage()
     shop(stage)
-    assert stage.say(HUB, AddRepo(place=Place(node=NODE, path="/tmp"))) == Refusal(text="/tmp is no git checkout")
+    assert stage.say(HUB, AddRepo(place=Place(node=NODE, path="/home/anna"))) == Refusal(
+        text="/home/anna is no git checkout"
+    )
     place = Place(node=NODE, path="/work/shop")
     assert stage.say(HUB, AddRepo(place=place)) == RepoAdded(repo="shop", place=place, fresh=False)
 
