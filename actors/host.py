@@ -18,7 +18,7 @@ from actors.runtime.nats.work import Bench, serve
 from actors.runtime.place import Hub, find_hub
 from actors.runtime.ports import Ports
 from actors.runtime.query import answer
-from actors.runtime.settings import read_settings
+from actors.runtime.settings import Settings, read_settings
 from actors.runtime.supervisor import Cast, Supervisor
 from actors.workers import dispatches, files, git, tickets
 from actors.workers.agents.catalog import names
@@ -60,10 +60,13 @@ class Host:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        settings = read_settings(self._place.root)
+
+        def settings() -> Settings:
+            return read_settings(self._place.root)
+
         workers = (
             git.WORKER,
-            tickets.worker(names(settings)),
+            tickets.worker(lambda: names(settings())),
             dispatches.WORKER,
             files.WORKER,
             self._desk.worker(settings),

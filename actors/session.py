@@ -24,7 +24,6 @@ HANDSHAKE, INTERRUPT, CLOSE, WORDS, END = 60, 10, 3, 20, 60
 QUEUE, TAKEN, ERRANDS, FILES, NONSENSE = 20, 64, 64, 16, 10
 WAITING, FILE, TEXT, TOOL = 96_000, 80_000, 24_000, 1000
 """Weights: of prompts that wait, of a file in one piece, of a turn's text and of a tool, told to each who watches."""
-AGAIN = "type /flow resume to try again"
 NOWHERE = said.Place(node="", path="")
 OURS = (".git", "hooks"), (".git", "config")
 """What git itself obeys: an agent that may write there may do anything."""
@@ -95,7 +94,7 @@ def step(session: Session, message: Message, cause: Cause) -> Step[Session]:  # 
             return _due(session, timer, cause)
         case node.Undelivered(to=to, id=id_, why=why) if to.kind == "work":
             session = replace(session, errands=tuple(one for one in session.errands if one.id != id_))
-            return _ruin(session, "lost", f"{session.who} could not be reached: {why}; {AGAIN}", cause)
+            return _ruin(session, "lost", f"{session.who} could not be reached: {why}", cause)
     errand = next((one for one in session.errands if one.id == cause.re), None)
     if errand is None:
         return Step(session)
@@ -124,9 +123,9 @@ def _answered(session: Session, errand: Errand, message: Message, cause: Cause) 
             session, spoken = _tell(session, agent.Initialize(proc=session.proc, number=session.told + 1), cause)
             return Step(session, (*listening, *spoken))
         case (("find" | "spawn"), (node.SpawnFailed(why=why) | work.Failed(what=why))):
-            return _ruin(session, "missing", f"{session.who} cannot be started: {why}; {AGAIN}", cause)
+            return _ruin(session, "missing", f"{session.who} cannot be started: {why}", cause)
         case (("attach" | "tell"), work.Failed(what=why)):
-            return _ruin(session, "lost", f"{session.who} could not be spoken to: {why}; {AGAIN}", cause)
+            return _ruin(session, "lost", f"{session.who} could not be spoken to: {why}", cause)
         case "read", work.FileText(text=text) if weigh(text) <= FILE:
             give = agent.GiveText(proc=session.proc, number=session.told + 1, request=errand.request, text=text)
             return _tell(session, give, cause)
@@ -286,7 +285,7 @@ def _named(session: Session, error: str) -> str:
     """Name the agent in what its driver says of it."""
     told = error[:1000].rstrip(". ")
     other = told.removeprefix("The agent ")
-    return f"{session.who}{': ' if other == told else ' '}{other}; {AGAIN}"
+    return f"{session.who}{': ' if other == told else ' '}{other}"
 
 
 def _due(session: Session, timer: str, cause: Cause) -> Step[Session]:  # noqa: PLR0911  # one for each timer
@@ -296,7 +295,7 @@ def _due(session: Session, timer: str, cause: Cause) -> Step[Session]:  # noqa: 
             return _next(session, cause)
         case "handshake" if session.status == "starting":
             done = "answer" if session.custodian else "start"
-            return _ruin(session, None, f"{session.who} did not {done} within {HANDSHAKE} s; {AGAIN}", cause)
+            return _ruin(session, None, f"{session.who} did not {done} within {HANDSHAKE} s", cause)
         case "interrupt" if session.turn and session.exit is None:
             why = f"{session.who} did not stop its turn within {INTERRUPT} s and was ended"
             return _ruin(session, None, why, cause)
@@ -356,11 +355,11 @@ def _death(session: Session) -> str:
     """Say in a sentence how the process ended."""
     when = "in the middle of its turn" if session.turn else "before its turn began" if session.queue else "unasked"
     if session.exit is None or session.exit.lost:
-        return f"{session.who} was lost {when}: nobody saw its process end; {AGAIN}"
-    code, words = session.exit.code, session.exit.err and f"its last words on stderr: {session.exit.err}; "
+        return f"{session.who} was lost {when}: nobody saw its process end"
+    code, words = session.exit.code, session.exit.err and f"; its last words on stderr: {session.exit.err}"
     name = next((f" ({one.name})" for one in Signals if one == -code), "")
     how = f"was killed by signal {-code}{name}" if code < 0 else f"ended with exit code {code}"
-    return f"{session.who} {how} {when}; {words}{AGAIN}"
+    return f"{session.who} {how} {when}{words}"
 
 
 def _report(session: Session, trouble: agent.Trouble | None, why: str) -> tuple[Effect, ...]:

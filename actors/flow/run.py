@@ -27,6 +27,7 @@ SAID, TOLD, BODY, REPLY, REPLIES, NOTES = 12_000, 4000, 12_000, 12_000, 3, 6
 """Weights of an agent's last words, of what it tells and asks, of a reply; how many replies are kept, and noted."""
 NOWHERE, LIMITS, NOTHING, NONE, FREE = Place(node="", path=""), flow.Limits(), Stand(head=""), work.Collected(), Usage()
 ENDED, ON = ("stopped", "completed", "refused"), "type /flow resume to go on"
+AGAIN = "type /flow resume to try again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +353,8 @@ def _pause(run: Run, halt: Halt, cause: Cause) -> Step[Run]:
     run, effects = _dismiss(run) if run.asked or halt.code in ("agent", "sandbox") else Step(run)
     turn = run.turn if run.turn and run.turn.over else None
     reason, ticket = shorten(halt.reason, rules.LINE), run.job.path if run.job else halt.ticket
+    if halt.code in ("agent", "sandbox"):
+        reason = f"{reason}; {AGAIN}"
     run = replace(_at(run, "paused", cause), code=halt.code, reason=reason, body=halt.body)
     paused = Publish(flow.RunPaused(code=halt.code, reason=reason, body=halt.body, ticket=ticket))
     return Step(replace(run, asked="", errands=(), turn=turn), (*effects, Cancel("pause"), paused))

@@ -1,5 +1,6 @@
 """The hands for tickets: they make the folders, read the queue with its lint, and add tickets to it."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,8 @@ _TEXTS = 1_000_000
 """Characters of all tickets' texts together, so that what was seen fits in one message."""
 
 
-def worker(agents: frozenset[str]) -> Worker:
-    """Return the worker; ``agents`` are those whom a ticket may name (besides ``user``)."""
+def worker(agents: Callable[[], frozenset[str]]) -> Worker:
+    """Return the worker; ``agents`` returns those whom a ticket may name now (besides ``user``)."""
     return Worker(
         "tickets",
         dict(
@@ -54,10 +55,11 @@ def _make_folders(checkout: Path) -> None:
         (checkout / disk.CAR / name).mkdir(exist_ok=True)
 
 
-def _look(command: Look, agents: frozenset[str]) -> Seen:
+def _look(command: Look, agents: Callable[[], frozenset[str]]) -> Seen:
     checkout = disk.checkout(command.checkout)
     names = _names(checkout)
-    tickets = tuple(_read(checkout, name, agents) for name in ticket.queue(names))
+    known = agents()
+    tickets = tuple(_read(checkout, name, known) for name in ticket.queue(names))
     documents = tuple(_document(checkout, path) for path in _DOCUMENTS if (checkout / path).is_file())
     return Seen(tickets=_lightened(tickets), documents=documents, problems=ticket.complaints(names))
 
@@ -96,13 +98,13 @@ def _lightened(tickets: tuple[Ticket, ...]) -> tuple[Ticket, ...]:
     return tuple(light.get(one.path, one) for one in tickets)
 
 
-def _write(command: Write, agents: frozenset[str]) -> Written:
+def _write(command: Write, agents: Callable[[], frozenset[str]]) -> Written:
     """Add a ticket, once.
 
     The ticket bears the id of the command that made it, so a repeat finds it, also where it was edited or renumbered
     since. Without an id, the last ticket counts as this one while it has exactly this title, agent and body.
     """
-    if why := ticket.unknown(command.agent, agents):
+    if why := ticket.unknown(command.agent, agents()):
         raise WorkFailed(why)
     checkout = disk.checkout(command.checkout)
     _make_folders(checkout)

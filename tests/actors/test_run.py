@@ -55,6 +55,7 @@ from tests.actors.play import Play
 ME = Address("run", "r1")
 PLACE = Place(node="n1", path="/srv/shop")
 ONE, TWO = ".codex-autorunner/tickets/TICKET-001.md", ".codex-autorunner/tickets/TICKET-002.md"
+AGAIN = "type /flow resume to try again"
 
 
 def ticket(path: str = ONE, **more: object) -> Ticket:
@@ -733,7 +734,7 @@ def test_a_lost_session_is_made_up_for_once():
     assert flow.session != first
     assert len(flow.sent(Open)) == 2
     flow.end("failed", trouble="lost", error="the agent demo was lost")
-    assert flow.paused == RunPaused(code="agent", reason="the agent demo was lost", ticket=ONE)
+    assert flow.paused == RunPaused(code="agent", reason=f"the agent demo was lost; {AGAIN}", ticket=ONE)
 
 
 def test_losses_are_counted_in_a_row():
@@ -759,7 +760,7 @@ def test_a_failed_turn_pauses_with_its_error(trouble, code):
     flow = started(ticket())
     session = flow.session
     flow.end("failed", trouble=trouble, error="the agent demo ended with exit code 3", usage=Usage(input=2))
-    assert flow.paused == RunPaused(code=code, reason="the agent demo ended with exit code 3", ticket=ONE)
+    assert flow.paused == RunPaused(code=code, reason=f"the agent demo ended with exit code 3; {AGAIN}", ticket=ONE)
     assert flow.state.usage == Usage(input=2)
     flow.say(Closed(error="x"), session)
     flow.say(Resume())
@@ -772,7 +773,7 @@ def test_a_session_that_closes_in_its_turn_is_lost():
     flow.say(Closed(error="gone"), flow.session)
     assert len(flow.sent(Open)) == 2
     flow.say(Closed(error="gone"), flow.session)
-    assert flow.paused.reason == "gone"
+    assert flow.paused.reason == f"gone; {AGAIN}"
 
 
 def test_a_session_that_refuses_its_prompt_is_lost():

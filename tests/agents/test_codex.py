@@ -119,7 +119,7 @@ def test_a_sandbox_that_cannot_be_set_up_fails_the_turn_and_names_the_setting():
     assert end.error == (
         "The agent could not set up its sandbox on this machine: bwrap: Creating new namespace failed: nesting depth "
         "or /proc/sys/user/max_*_namespaces exceeded (ENOSPC). Where the machine itself is a sandbox, set "
-        "agents.codex.sandbox to danger-full-access in codex-autorunner.yml and type car restart."
+        "agents.codex.sandbox to danger-full-access in codex-autorunner.yml."
     )
 
 

@@ -1,6 +1,7 @@
 """The real Codex works on tickets: its own tools edit and commit, and what stands in its way is told in a sentence."""
 
 import asyncio
+import shutil
 from contextlib import suppress
 from functools import partial
 
@@ -168,7 +169,7 @@ def test_a_sandbox_that_cannot_be_set_up_pauses_the_run_until_the_setting_is_the
         assert view.reason == (
             f"the agent codex could not set up its sandbox on this machine: {wall_says(*prefix).rstrip('.')}. "
             "Where the machine itself is a sandbox, set agents.codex.sandbox to danger-full-access in "
-            f"codex-autorunner.yml and type car restart; {AGAIN}"
+            f"codex-autorunner.yml; {AGAIN}"
         )
         assert subjects(path) == ["first"]
         await all_gone(hub)
@@ -212,7 +213,7 @@ def test_a_host_killed_in_the_middle_of_a_turn_of_codex_loses_and_doubles_nothin
 
 def test_a_codex_that_is_not_installed_is_told_with_how_to_install_it(tmp_path):
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "git").symlink_to("/usr/bin/git")
+    (tmp_path / "bin" / "git").symlink_to(shutil.which("git"))
 
     async def run():
         path = checkout(tmp_path / "shop", "Do something.", agent="codex")
@@ -221,8 +222,7 @@ def test_a_codex_that_is_not_installed_is_told_with_how_to_install_it(tmp_path):
             assert (view.status, view.code) == ("paused", "agent")
             assert view.reason == (
                 "the agent codex cannot be started: no program 'codex' on the PATH on this machine; install it with: "
-                "npm install -g @openai/codex, or set agents.codex.command in codex-autorunner.yml and type car "
-                f"restart; {AGAIN}"
+                f"npm install -g @openai/codex, or set agents.codex.command in codex-autorunner.yml; {AGAIN}"
             )
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ from protocol.errors import WorkFailed
 from tests.world import variables
 
 INSTALL = "install it with: npm install -g @openai/codex"
-SET = "or set agents.{}.command in codex-autorunner.yml and type car restart"
+SET = "or set agents.{}.command in codex-autorunner.yml"
 
 
 def settings(**agents) -> Settings:

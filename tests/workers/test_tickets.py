@@ -14,7 +14,7 @@ from protocol.errors import WorkFailed
 from protocol.message import Event
 from protocol.work import Document, Look, Prepare, Prepared, Seen, Work, Write, Written
 
-WORKER = tickets.worker(frozenset({"codex", "demo"}))
+WORKER = tickets.worker(lambda: frozenset({"codex", "demo"}))
 GOOD = "---\nagent: codex\ndone: {}\n---\n{}\n"
 
 ASKER = Address("run", "1")

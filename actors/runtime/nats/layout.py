@@ -3,6 +3,7 @@
 ``SHARDS`` is fixed for the life of a store: mail stored under another number of shards would stay there unread.
 """
 
+import asyncio
 import secrets
 from typing import TypeAlias
 
@@ -145,6 +146,11 @@ async def _share(link: Link) -> int:
 
 
 async def hire(link: Link, stream: str, config: dict[str, Json]) -> None:
-    """Make a durable consumer; one of the same configuration is left as it is."""
+    """Make a durable consumer; one of the same configuration is left as it is.
+
+    The streams are made by the host: whoever is there before it waits.
+    """
     name, subject = config["durable_name"], config["filter_subject"]
-    await link.api(f"CONSUMER.CREATE.{stream}.{name}.{subject}", {"stream_name": stream, "config": config})
+    asked = {"stream_name": stream, "config": config}
+    while await link.find(f"CONSUMER.CREATE.{stream}.{name}.{subject}", asked) is None:
+        await asyncio.sleep(0.1)

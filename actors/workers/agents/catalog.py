@@ -57,7 +57,7 @@ def find(settings: Settings, asked: Find) -> Found:
     known = KNOWN.get(asked.agent)
     command = (own.command if own else ()) or (known.command if known else ())
     if not command and own:
-        raise WorkFailed(f"it has no command; set agents.{asked.agent}.command in {FILE} and type car restart")
+        raise WorkFailed(f"it has no command; set agents.{asked.agent}.command in {FILE}")
     if not command:
         there = ", ".join(sorted(names(settings)))
         raise WorkFailed(
@@ -80,9 +80,7 @@ def _whereabouts(agent: str, name: str, known: Agent | None) -> str:
     if path is None:
         where = f"no program {name!r}" + ("" if os.sep in name else " on the PATH")
         how = (known.install if known else "") or "install it"
-        raise WorkFailed(
-            f"{where} on this machine; {how}, or set agents.{agent}.command in {FILE} and type car restart"
-        )
+        raise WorkFailed(f"{where} on this machine; {how}, or set agents.{agent}.command in {FILE}")
     return _native(Path(path))
 
 

@@ -338,7 +338,7 @@ def _judge(codex: Codex, turn: Turn) -> Verdict:
         said = codex.walled or title(turn.error.message if turn.error else "")
         error = (
             f"The agent could not set up its sandbox on this machine: {said.rstrip('.')}. Where the machine itself is "
-            "a sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml and type car restart."
+            "a sandbox, set agents.codex.sandbox to danger-full-access in codex-autorunner.yml."
         )
         return Verdict("failed", "sandbox", error)
     if turn.status == "completed":

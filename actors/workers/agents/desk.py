@@ -46,11 +46,11 @@ class Desk:
         self._describe = describe
         self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
 
-    def worker(self, settings: Settings) -> Worker:
-        """Return what this desk does."""
+    def worker(self, read: Callable[[], Settings]) -> Worker:
+        """Return what this desk does; ``read`` returns the settings as they are now."""
 
         async def look_up(asked: agent.Find) -> agent.Found:
-            return find(settings, asked)
+            return find(read(), asked)
 
         tells = (serves(tell, self._tell) for tell in TELLS)
         others = (does(agent.Find, look_up), serves(agent.Attach, self._attach), does(agent.Detach, self._detach))
