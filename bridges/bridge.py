@@ -197,7 +197,8 @@ def equip_hub(hub: Hub, *, starts: bool = False) -> None:
     if not embeds(hub):
         (hub.nats / CONFIG).unlink(missing_ok=True)
         return
-    equip(hub)
+    if starts or not (hub.nats / CONFIG).exists():
+        equip(hub)
     if starts:
         settle(hub)
 

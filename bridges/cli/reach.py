@@ -83,6 +83,16 @@ async def await_host(hub: Hub) -> None:
         await asyncio.sleep(0.05)
 
 
+async def await_server(hub: Hub) -> None:
+    """Return when the server answers that a hub uses without owning it; raise ``Unreachable`` where it does not."""
+    try:
+        async with open_door(hub, NAME):
+            return
+    except Unreachable as error:
+        said = str(error).removesuffix("; type: car up")
+        raise Unreachable(f"{said}; start that server, or mend nats.url in the settings") from error
+
+
 def _last_word(hub: Hub) -> str:
     """Return the last line of the log of the first process that does not run, or else of the host's."""
     alive = {one.name for one in launch.states(hub) if one.alive}

@@ -34,7 +34,7 @@ class Screen:
         self._working: dict[str, tuple[Card, float]] = {}
         self._words: dict[str, str] = {}
         self._live = Live(
-            get_renderable=self._draw,
+            get_renderable=self.draw,
             console=console,
             refresh_per_second=8,
             transient=True,
@@ -89,7 +89,8 @@ class Screen:
         if self._live.is_started:
             self._live.refresh()
 
-    def _draw(self) -> RenderableType:
+    def draw(self) -> RenderableType:
+        """Return what stands at the bottom now."""
         # A copy: this is drawn from a thread of its own as well.
         rows = [row for card, since in tuple(self._working.values()) for row in self._rows(card, since)]
         typed = self._typed

@@ -3,6 +3,7 @@
 Whatever it starts ends with this process, however that ends.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ import typer
 from pydantic import BaseModel
 
 from actors.runtime import launch
-from actors.runtime.place import Hub, init_hub
+from actors.runtime.place import Hub, find_hub, init_hub
 from bridges.bridge import Door, equip_hub
 from bridges.cli.complaint import complain
 from bridges.cli.follow import End, Follower, reason
@@ -41,6 +42,10 @@ FAILED = 1
 FOREIGN = ("CAR_HUB", "CAR_NODE", "CAR_NATS_URL", "CAR_NATS__URL")
 """Variables that speak of another hub than the scratch one."""
 TICKETS = 3
+PREFIX, PASSING = "car-demo-", ".passing"
+"""How a scratch folder is called, and the file in it that says that nobody wants to keep it."""
+YOUNG = 300.0
+"""Seconds within which a scratch folder may belong to a demo that just begins."""
 
 
 class Result(BaseModel):
@@ -94,8 +99,11 @@ def demo(
 @contextmanager
 def scratch(*, keep: bool) -> Iterator[Scratch]:
     """Make a hub and a place for the sample; in the end nothing of it runs, and nothing of it is left."""
-    root = Path(tempfile.mkdtemp(prefix="car-demo-")).resolve()
+    _sweep()
+    root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
     hub = init_hub(root)
+    if not keep:
+        (root / PASSING).touch()
     try:
         yield Scratch(hub, root / "basket")
     finally:
@@ -104,6 +112,20 @@ def scratch(*, keep: bool) -> Iterator[Scratch]:
             sys.stderr.write(f"kept: {root}\n")
         else:
             shutil.rmtree(root, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what demos left behind that were killed: their processes are gone, their folders are not."""
+    for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{PASSING}"):
+        with contextlib.suppress(OSError, Refused):
+            sight = mark.lstat()
+            is_old = time.time() - sight.st_mtime > YOUNG
+            if (
+                sight.st_uid == os.getuid()
+                and is_old
+                and not any(one.alive for one in launch.states(find_hub(mark.parent)))
+            ):
+                shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 async def _perform(where: Scratch, agent: str, pace: float, shown: Board) -> tuple[Result, str]:

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 
 from actors.runtime import launch
 from actors.runtime.place import Hub, find_hub, init_hub
-from bridges.bridge import Door, equip_hub, server
+from bridges.bridge import Door, embeds, equip_hub, server
 from bridges.cli.checkout import HOME, around, seed
 from bridges.cli.command.flow import describe
 from bridges.cli.complaint import complain
 from bridges.cli.option import AsJson, HubPath
-from bridges.cli.reach import HUB, await_host, enter, expect, person, play, repos
+from bridges.cli.reach import HUB, await_host, await_server, enter, expect, person, play, repos
 from bridges.cli.screen import waiting
 from bridges.cli.view import brief, columns, show
 from protocol.address import Address, token
@@ -126,6 +126,8 @@ def ready(hub: Hub) -> None:
     """Make all ready for a start; a server that runs keeps what it was started with."""
     if not any(one.alive for one in launch.states(hub) if one.name == "server"):
         equip_hub(hub, starts=True)
+    if not embeds(hub):
+        play(await_server(hub))
 
 
 @APP.command()
