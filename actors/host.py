@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from typing import cast
 
 import structlog
@@ -108,24 +109,29 @@ async def play(place: Hub) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    link = await connect(login(place, "host"), wait=60.0)
-    working = loop.create_task(_work(place, link))
+    working = loop.create_task(_work(place))
     waiting = loop.create_task(told.wait())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
     working.cancel()
     waiting.cancel()
     await asyncio.wait((working, waiting))
-    await link.close()
     if not working.cancelled() and (error := working.exception()):
         raise error
 
 
-async def _work(place: Hub, link: Link) -> None:
-    await Host(place, link, await open_ports(link)).run()
+async def _work(place: Hub) -> None:
+    link = await connect(login(place, "host"), wait=60.0)
+    try:
+        await Host(place, link, await open_ports(link)).run()
+    finally:
+        await link.close()
 
 
 def main() -> None:
     """Be a host of the hub that the environment names."""
+    if "--help" in sys.argv[1:]:
+        sys.stdout.write("usage: CAR_HUB=PATH car-host    (It is started by the keeper)\n")
+        return
     try:
         uvloop.run(play(find_hub()))
     except (Refused, Unreachable) as error:

@@ -193,7 +193,8 @@ def _hear(repo: Repo, event: Event, cause: Cause) -> Step[Repo]:
         case TurnEnded(turn=turn) if session:
             return Step(replace(repo, turns=tuple(one for one in repo.turns if one.id != turn)))
         case Closed() if session:
-            return Step(replace(repo, session="", speaks="", turns=()))
+            # What the session had taken it has told of; a turn that is left was sent too late, and its refusal comes.
+            return Step(replace(repo, session="", speaks=""))
     if run and (status := TURNS.get(type(event))):
         return _settle(repo, status)
     return Step(repo)
@@ -225,7 +226,7 @@ def _talk(repo: Repo, wish: Talk, cause: Cause) -> Step[Repo]:
     if len(repo.turns) >= ASKERS:
         return _refuse(repo, f"{ASKERS} messages wait for the agent in {repo.repo}; wait for its answers")
     agent = wish.agent or repo.speaks or repo.agent
-    if repo.turns and agent != repo.speaks:
+    if repo.session and repo.turns and agent != repo.speaks:
         return _refuse(repo, f"{repo.speaks} answers in {repo.repo} now; wait for its answer before you ask {agent}")
     prompt = Prompt(turn=cause.id, text=wish.text)
     repo, effects = _reach(repo, agent, cause)

@@ -277,7 +277,8 @@ def _stumble(session: Session, trouble: agent.Trouble, error: str, cause: Cause)
     ruinous, why = session.status == "starting" or (session.turn and not session.interrupting), _named(session, error)
     if trouble == "nonsense":
         session = replace(session, nonsense=session.nonsense + 1)
-        ruinous, why = session.nonsense >= NONSENSE, f"{session.who} talks nonsense, {NONSENSE} lines by now; {why}"
+        hint = f"see that agents.{session.agent}.command in codex-autorunner.yml speaks {session.driver}"
+        ruinous, why = session.nonsense >= NONSENSE, f"{why}; {NONSENSE} lines were like that: {hint}"
     return _ruin(session, trouble, why, cause) if ruinous else Step(session)
 
 

@@ -64,7 +64,7 @@ class Checkout:
     def change(self, path: str, **facts: object) -> None:
         self.tickets[path] = self.tickets[path].model_copy(update=facts)
 
-    def do(self, command: Work) -> Event:  # noqa: PLR0911  # one for each command
+    def do(self, command: Work) -> Event:  # one for each command
         if why := self.broken.get(type(command)):
             return Failed(what=why)
         match command:

@@ -52,7 +52,7 @@ class Misfortune(Fortune):
 
     def __init__(self, seed: int, rate: float = 0.06) -> None:
         self.struck: Counter[Name] = Counter()
-        self._random = random.Random(seed)  # noqa: S311  # it shall be foreseeable
+        self._random = random.Random(seed)  # it shall be foreseeable
         self._rate = rate
 
     def strikes(self, name: Name) -> bool:

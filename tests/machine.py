@@ -61,7 +61,7 @@ class Machine:
 
     def add(self, name: str, *tickets: Ticket) -> Checkout:
         """Make a checkout with these tickets."""
-        path = f"/work/{name}"
+        path = f"/srv/{name}"
         self.checkouts[path] = Checkout(path, {one.path: one for one in tickets})
         return self.checkouts[path]
 
@@ -72,7 +72,7 @@ class Machine:
         name = to.key.split(".")[1]
         return not name.startswith("custodian-") or name == self.custodian
 
-    def do(self, command: Work, asker: Address) -> Event:  # noqa: PLR0911  # one for each command
+    def do(self, command: Work, asker: Address) -> Event:  # one for each command
         match command:
             case Find(agent=agent):
                 if agent not in AGENTS:

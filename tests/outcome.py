@@ -46,7 +46,9 @@ def final(stage: Stage, room: Address) -> list[str]:
 
 
 def _in_order(stage: Stage, kind: str, lines: list[str]) -> list[Address]:
-    """Return the actors of a kind in the order in which they were spoken of; the order of waking is one of chance."""
+    """Return the actors of a kind: by their names, and those with ids as they are spoken of."""
+    if kind not in ("run", "session"):
+        return sorted(stage.actors(kind))
     spoken = "\n".join(lines)
     return sorted(stage.actors(kind), key=lambda me: len(spoken.partition(me.key)[0]))
 

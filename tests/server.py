@@ -28,7 +28,8 @@ class Server:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
-        config = f'listen: "127.0.0.1:{self.port}"\nmax_payload: 8MB\njetstream {{ store_dir: "{folder}", sync_interval: always }}\n'
+        stream = f'jetstream {{ store_dir: "{folder}", sync_interval: always }}'
+        config = f'listen: "127.0.0.1:{self.port}"\nmax_payload: 8MB\n{stream}\n'
         (folder / "server.conf").write_text(config)
 
     def start(self) -> None:

@@ -145,6 +145,12 @@ class Stage:
         """Return what was answered to something that was put into a mailbox."""
         return self._answers.get(id_)
 
+    @property
+    def waiting(self) -> list[str]:
+        """Return whose mail lies there and whose timers are set: of those who are at rest there are none."""
+        mail = [str(me) for me, box in self._boxes.items() if box and (me.kind != "work" or self.machine.serves(me))]
+        return [*mail, *(f"{me} {name}" for me, name in self._timers)]
+
     def cards(self, room: Address | str) -> list[Card]:
         """Return what a room was shown, in order, each change of a card by itself."""
         return self._cards.get(address(room) if isinstance(room, str) else room, [])

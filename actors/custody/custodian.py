@@ -7,6 +7,7 @@ the agent waits, nothing is dropped.
 
 import asyncio
 import signal
+import sys
 import time
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -200,10 +201,16 @@ async def take_custody(hub: Hub) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    link = await connect(login(hub, "custodian"), wait=60.0)
+    waiting = loop.create_task(told.wait())
+    connecting = loop.create_task(connect(login(hub, "custodian"), wait=60.0))
+    await asyncio.wait((connecting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if not connecting.done():
+        # Without a server nothing was begun, so there is nothing to end.
+        connecting.cancel()
+        return
+    link = await connecting
     custodian = Custodian(hub, link)
     working = loop.create_task(custodian.run())
-    waiting = loop.create_task(told.wait())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
     await custodian.leave()
     working.cancel()
@@ -216,6 +223,9 @@ async def take_custody(hub: Hub) -> None:
 
 def main() -> None:
     """Be the custodian of the hub that the environment names."""
+    if "--help" in sys.argv[1:]:
+        sys.stdout.write("usage: CAR_HUB=PATH car-custodian    (It is started by the keeper)\n")
+        return
     try:
         asyncio.run(take_custody(find_hub()))
     except (Refused, Unreachable) as error:

@@ -79,6 +79,9 @@ def run(hub: Hub, children: Sequence[Child], until: Identity | None = None) -> N
 
 def main() -> None:
     """Be the program ``car-keeper [--hub PATH] [--until IDENTITY]``."""
+    if "--help" in sys.argv[1:]:
+        sys.stdout.write("usage: car-keeper [--hub PATH] [--until PID-BORN]\n")
+        return
     words = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
     until = process.read_identity(words.get("--until", ""))
     if len(sys.argv) % 2 == 0 or not set(words) <= {"--hub", "--until"} or ("--until" in words and not until):

@@ -118,8 +118,7 @@ def choose(seen: Seen, tree: Stand) -> Ticket | Halt | None:
     if ticket is None:
         return Halt("needs_fix", _uncommitted("every ticket is done", tree.dirty)) if tree.dirty else None
     if ticket.problems:
-        why = f"{ticket.path} cannot be worked on: {_join(ticket.problems)}; mend that, {ON}"
-        return Halt("needs_fix", why, ticket=ticket.path)
+        return Halt("needs_fix", f"{_join(ticket.problems)}; mend that, {ON}", ticket=ticket.path)
     return _manual(ticket) if ticket.agent == USER else ticket
 
 

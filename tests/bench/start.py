@@ -12,7 +12,11 @@ ROUNDS = 7
 async def measure(_):
     """Return lines with the medians and their ratios."""
     car = str(Path(sys.executable).parent / "car")
-    rows = {"python -c pass": [sys.executable, "-c", "pass"], "car --help": [car, "--help"], "car --version": [car, "--version"]}
+    rows = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "car --help": [car, "--help"],
+        "car --version": [car, "--version"],
+    }
     times: dict[str, list[float]] = {name: [] for name in rows}
     for _round in range(ROUNDS):
         for name, args in rows.items():

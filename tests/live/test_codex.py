@@ -235,7 +235,7 @@ def heard(log: Log, word: str) -> bool:
 
 async def resumed(door) -> None:
     """Wait until a run has gone on after a pause."""
-    while not await told(door, "flow.RunResumed"):  # noqa: ASYNC110  # what is waited for stands in a log
+    while not await told(door, "flow.RunResumed"):  # what is waited for stands in a log
         await asyncio.sleep(0.05)
 
 

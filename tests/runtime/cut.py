@@ -9,7 +9,7 @@ from actors.runtime.ports import Delivery, Ports
 
 @dataclass
 class Plug:
-    """Counts the awaits of a host. At call ``at`` the plug is pulled: before its effect, or (``after``) just after it."""
+    """Counts the awaits of a host. At call ``at`` the plug is pulled: before its effect, or (``after``) after it."""
 
     at: int
     after: bool

