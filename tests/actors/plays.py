@@ -174,7 +174,7 @@ def going_down(stage: Stage) -> None:
 
 
 def permissions(stage: Stage) -> None:
-    shop(stage, (Ask("write", "/work/shop/a.py"), Ask("peep", "/etc/passwd"), *work("a")))
+    shop(stage, (Ask("write", "/srv/shop/a.py"), Ask("peep", "/etc/passwd"), *work("a")))
     say(stage, "/flow start")
 
 

@@ -304,12 +304,34 @@ def test_a_session_is_kept_over_its_turns():
 def test_a_session_that_closed_is_followed_by_a_new_one():
     it = talking()
     first = session(it)
+    free(it)
     it.say(Closed(), first)
     assert it.ask(DescribeRepo()).busy is False
     it.say(Talk(text="again"), ROOM)
     assert session(it) != first
     assert it.say(Closed(), first) == ()
     assert it.state.session
+
+
+def test_words_that_came_too_late_for_their_session_are_told_to_be_lost():
+    it = talking()
+    first = session(it)
+    free(it)
+    it.say(Talk(text="too late"), ROOM)
+    late = it.id(first)
+    it.say(Closed(), first)
+    it.say(Refusal(text="it has ended"), first, re=late)
+    said = "the agent in shop did not take your message: it has ended; say it again in a moment"
+    assert (it.replies, it.answered) == ([Refusal(text=said)], [late])
+    assert it.ask(DescribeRepo()).busy is False
+
+
+def test_words_that_follow_a_session_which_has_closed_open_another():
+    it = talking()
+    first = session(it)
+    it.say(Closed(), first)
+    it.say(Talk(text="you?", agent="opencode"), ROOM)
+    assert it.sent(session(it))[2:] == (Open(agent="opencode", place=PLACE), Prompt(turn="m4", text="you?"))
 
 
 def test_another_agent_gets_a_session_of_its_own():

@@ -12,7 +12,7 @@ from protocol.session import Place, TurnEnded
 from tests.actors import plays
 from tests.actors.plays import DESK, ONE, SOFA, say, shop
 from tests.machine import NODE
-from tests.player import Dispatch, Sleep, work
+from tests.player import Die, Dispatch, Sleep, work
 from tests.stage import HUB, Stage
 
 SHOP = Address("repo", "shop")
@@ -259,6 +259,16 @@ def test_two_lines_to_an_agent_are_answered_one_after_the_other():
     assert list(last.values()) == ["First.", "Second."]
 
 
+def test_an_agent_that_died_while_it_answered_is_followed_by_another():
+    stage = Stage()
+    shop(stage)
+    stage.machine.scripts[""].append((Die(2),))
+    say(stage, "One", "Two")
+    last = {card.id: card.text for card in stage.cards(DESK)}
+    died = "the agent codex ended with exit code 2 in the middle of its turn"
+    assert list(last.values()) == [died, "You said: Two"]
+
+
 def test_the_free_agent_makes_room_for_a_run():
     stage = put_on(plays.talk_then_work)
     free, run, thanked = stage.machine.players.values()
@@ -271,7 +281,7 @@ def test_a_room_that_is_not_bound_asks_with_a_button_for_each_repository():
     asked, bound, *rest = stage.cards(DESK)
     assert asked.text == "Which repository shall this room work with? Then I do what you wrote: `/flow start`"
     assert [(one.label, one.says) for one in asked.choices] == [("mill", "/bind mill"), ("shop", "/bind shop")]
-    assert bound.text == "This room works with **shop** now.\n`/work/shop`"
+    assert bound.text == "This room works with **shop** now.\n`/srv/shop`"
     assert rest[-1].text.startswith("**shop** · all tickets are done\n")
     assert [event.repo for event in stage.told if isinstance(event, RunStarted)] == ["shop"]
 
@@ -280,9 +290,9 @@ def test_a_room_takes_the_repository_in_which_its_person_stands():
     stage = Stage()
     shop(stage)
     stage.add("mill")
-    stage.say(DESK, Said(text="/status", place=Place(node=NODE, path="/work/shop/src")))
+    stage.say(DESK, Said(text="/status", place=Place(node=NODE, path="/srv/shop/src")))
     hint = "`/flow start` lets agents work through the tickets; any other line goes to an agent."
-    assert texts(stage) == [f"**shop** · nothing runs here\n`/work/shop`\n{hint}"]
+    assert texts(stage) == [f"**shop** · nothing runs here\n`/srv/shop`\n{hint}"]
 
 
 def test_what_an_agent_wants_outside_of_its_checkout_is_refused():
@@ -300,7 +310,7 @@ def test_a_folder_that_is_no_checkout_is_not_taken_into_the_hub():
     assert stage.say(HUB, AddRepo(place=Place(node=NODE, path="/home/anna"))) == Refusal(
         text="/home/anna is no git checkout"
     )
-    place = Place(node=NODE, path="/work/shop")
+    place = Place(node=NODE, path="/srv/shop")
     assert stage.say(HUB, AddRepo(place=place)) == RepoAdded(repo="shop", place=place, fresh=False)
 
 

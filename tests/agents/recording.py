@@ -48,7 +48,7 @@ def story(name):
     return [brief(fact) for fact in fold(RECORDINGS[name])[1]]
 
 
-def brief(fact):  # noqa: PLR0911 - one for each fact
+def brief(fact):
     match fact:
         case agent.Acted():
             return fact.title, fact.state

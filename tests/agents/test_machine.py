@@ -68,7 +68,7 @@ def test_the_lines_of_ours_in_a_recording_are_those_that_the_driver_says(name):
     assert not due
 
 
-def command(line):  # noqa: PLR0911 - one for each command
+def command(line):
     """Return the command that led to a line; the first line of a command tells enough."""
     of = str(line.get("id") if "method" in line else "").partition(":")[2]
     given = {"proc": "proc", "number": int(of) if of.isdigit() else 0}

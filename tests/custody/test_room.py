@@ -1,24 +1,7 @@
 """A full disk is seen by the room that is left and by what the server says, and its end is told once."""
 
-import subprocess
-from contextlib import contextmanager
-
-import pytest
-
 from actors.custody.room import ENOUGH, Room
-
-
-@contextmanager
-def small_disk(folder, size="12M"):
-    """Mount a small disk; this wants to be root, as CI is."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
-    if done.returncode:
-        pytest.fail(f"no small disk can be mounted here: {done.stderr.decode()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+from tests.disk import small_disk
 
 
 def test_a_disk_that_was_full_and_has_room_again_is_told_once(tmp_path):
