@@ -280,7 +280,8 @@ def test_the_process_itself_sees_this_environment_and_no_trace_of_how_it_was_sta
         b"A=1",
         f"CAR_PROC={order.mark}".encode(),
     }
-    assert int(ignored.split()[1], 16) == 0
+    pythons = sum(1 << (number - 1) for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT))
+    assert int(ignored.split()[1], 16) & pythons == 0
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ import yaml
 from tests.world import hub_at_work
 
 HERE = Path(__file__).parent
-LAB = HERE / ".lab"
+TEMPORARY = Path(tempfile.gettempdir()).resolve()
+LAB = HERE / ".lab" if TEMPORARY not in HERE.resolve().parents else Path.home() / ".cache" / "car-tests"
+"""Where the homes of agents lie: not below the temporary directory, since Codex's sandbox lets that be written."""
 """Where agents live for the time of a test. The walls of Codex's sandbox leave the system's temporary folder open."""
 KEY = "SCRIPT_KEY"
 NOWHERE = "http://127.0.0.1:9/"
@@ -119,7 +121,7 @@ def opencode_at_home(url: str) -> Iterator[Home]:
 
 @contextmanager
 def _lodging() -> Iterator[Path]:
-    LAB.mkdir(exist_ok=True)
+    LAB.mkdir(parents=True, exist_ok=True)
     (LAB / ".gitignore").write_text("*\n")
     home = Path(tempfile.mkdtemp(dir=LAB))
     try:
