@@ -110,6 +110,7 @@ class RunPaused(Event):
     reason: str
     body: str = ""
     ticket: str = ""
+    repo: str = ""
 
 
 class RunResumed(Event):

@@ -94,8 +94,9 @@ def fold(known: Progress, event: Event) -> Progress:  # noqa: PLR0911  # one for
 def _end(known: Progress, event: Event) -> Progress:
     """Let no agent work any more in a run that waits or is over."""
     match event:
-        case RunPaused(code=code):
-            return replace(known, status="paused", working=False, asks=code == "question")
+        case RunPaused(code=code, repo=repo):
+            waits = replace(known, status="paused", working=False, asks=code == "question")
+            return replace(waits, repo=repo or known.repo)
         case RunStopped():
             return replace(known, status="stopped", working=False, asks=False)
         case RunCompleted(done=done):

@@ -356,7 +356,7 @@ def _pause(run: Run, halt: Halt, cause: Cause) -> Step[Run]:
     if halt.code in ("agent", "sandbox"):
         reason = f"{reason}; {AGAIN}"
     run = replace(_at(run, "paused", cause), code=halt.code, reason=reason, body=halt.body)
-    paused = Publish(flow.RunPaused(code=halt.code, reason=reason, body=halt.body, ticket=ticket))
+    paused = Publish(flow.RunPaused(code=halt.code, reason=reason, body=halt.body, ticket=ticket, repo=run.repo))
     return Step(replace(run, asked="", errands=(), turn=turn), (*effects, Cancel("pause"), paused))
 
 

@@ -299,7 +299,7 @@ def test_a_second_start_is_refused():
 def test_a_checkout_that_cannot_be_looked_at_pauses_and_is_tried_again():
     flow = Flow(Disk(fails=(Inspect,)))
     flow.start()
-    assert flow.paused == RunPaused(code="worker", reason="Inspect failed: the disk is full")
+    assert flow.paused == RunPaused(repo="shop", code="worker", reason="Inspect failed: the disk is full")
     flow.disk.fails = ()
     flow.say(Resume())
     assert events(flow)[1:4] == ["RunResumed", "RunStarted", "TicketChosen"]
@@ -474,7 +474,9 @@ def test_an_agent_that_tells_goes_on():
 def test_a_question_pauses_and_its_answer_is_in_the_next_prompt():
     flow = started(ticket())
     flow.ask()
-    assert flow.paused == RunPaused(code="question", reason="Which colour?", body="Blue or green?", ticket=ONE)
+    assert flow.paused == RunPaused(
+        repo="shop", code="question", reason="Which colour?", body="Blue or green?", ticket=ONE
+    )
     view = ACTOR.answer(flow.state, DescribeRun(), None)
     assert (view.code, view.reason, view.body) == ("question", "Which colour?", "Blue or green?")
     flow.say(Resume(reply="blue"))
@@ -732,7 +734,7 @@ def test_a_lost_session_is_made_up_for_once():
     assert flow.session != first
     assert len(flow.sent(Open)) == 2
     flow.end("failed", trouble="lost", error="the agent demo was lost")
-    assert flow.paused == RunPaused(code="agent", reason=f"the agent demo was lost; {AGAIN}", ticket=ONE)
+    assert flow.paused == RunPaused(repo="shop", code="agent", reason=f"the agent demo was lost; {AGAIN}", ticket=ONE)
 
 
 def test_losses_are_counted_in_a_row():
@@ -758,7 +760,9 @@ def test_a_failed_turn_pauses_with_its_error(trouble, code):
     flow = started(ticket())
     session = flow.session
     flow.end("failed", trouble=trouble, error="the agent demo ended with exit code 3", usage=Usage(input=2))
-    assert flow.paused == RunPaused(code=code, reason=f"the agent demo ended with exit code 3; {AGAIN}", ticket=ONE)
+    assert flow.paused == RunPaused(
+        repo="shop", code=code, reason=f"the agent demo ended with exit code 3; {AGAIN}", ticket=ONE
+    )
     assert flow.state.usage == Usage(input=2)
     flow.say(Closed(error="x"), session)
     flow.say(Resume())
@@ -856,7 +860,7 @@ def test_a_pause_interrupts_the_turn_and_keeps_its_reason():
     assert flow.state.status == "running"
     flow.say(Pause(reason="again"))
     flow.end("interrupted")
-    assert flow.paused == RunPaused(code="interrupted", reason="stopped by car down", ticket=ONE)
+    assert flow.paused == RunPaused(repo="shop", code="interrupted", reason="stopped by car down", ticket=ONE)
     assert flow.timers == {}
     flow.say(Closed(), session)
     flow.say(Resume())
@@ -938,7 +942,7 @@ def test_a_turn_that_somebody_interrupts_pauses_the_run():
     flow = started(ticket())
     flow.end("interrupted")
     assert flow.paused == RunPaused(
-        code="interrupted", reason="the turn was interrupted; type /flow resume to go on", ticket=ONE
+        repo="shop", code="interrupted", reason="the turn was interrupted; type /flow resume to go on", ticket=ONE
     )
     assert not flow.sent(Close)
 

@@ -23,7 +23,6 @@ from tests.world import hub_at_work
 HERE = Path(__file__).parent
 TEMPORARY = Path(tempfile.gettempdir()).resolve()
 LAB = HERE / ".lab" if TEMPORARY not in HERE.resolve().parents else Path.home() / ".cache" / "car-tests"
-"""Where the homes of agents lie: not below the temporary directory, since Codex's sandbox lets that be written."""
 """Where agents live for the time of a test. The walls of Codex's sandbox leave the system's temporary folder open."""
 KEY = "SCRIPT_KEY"
 NOWHERE = "http://127.0.0.1:9/"
