@@ -21,7 +21,7 @@ from actors.runtime.nats.log import follow
 from actors.runtime.nats.ports import NatsPost
 from actors.runtime.nats.pump import Item, Pump, read
 from actors.runtime.nats.server import CONFIG, equip, login, settle
-from actors.runtime.place import Hub
+from actors.runtime.place import FULL, Hub, free
 from actors.runtime.settings import read_settings
 from protocol.address import Address, out, room
 from protocol.chat import Card, Left, Pressed, Said
@@ -72,10 +72,11 @@ class Bridge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The way into the runtime, for whoever is outside of it."""
+    """The way into the runtime, for whoever is outside of it. ``hub`` is where its server stores what it is told."""
 
     link: Link
     name: str
+    hub: Hub | None = None
 
     @property
     def me(self) -> Address:
@@ -84,6 +85,7 @@ class Door:
 
     async def tell(self, to: Address, message: Message, id_: str, person: str, inbox: str = "") -> int:
         """Say something to an actor; when this returns it is stored. Return its sequence in the mailbox stream."""
+        self._want_room()
         envelope = Envelope(self.me, (letter(message, id_),), person=person, inbox=inbox)
         try:
             return await NatsPost(self.link).send(to, envelope)
@@ -111,10 +113,17 @@ class Door:
 
     async def ask(self, to: Address, query: Query, seen: int = 0) -> Message:
         """Ask an actor; raise ``Unreachable`` where no host is alive."""
+        self._want_room()
         try:
-            return _unless_refused(await ask(self.link, self.me, to, query, seen))
+            answer = await ask(self.link, self.me, to, query, seen)
         except Unreachable as error:
             raise Unreachable("no host of CAR is alive here, type: car up") from error
+        return _unless_refused(answer)
+
+    def _want_room(self) -> None:
+        """Say it where nothing can be stored: what is remembered is true then, but nothing moves."""
+        if self.hub and free(self.hub.nats) < FULL:
+            raise Unreachable(f"the disk of {self.hub.root} is full: make room there, and everything goes on by itself")
 
     async def events(self, subject: str = "car.event.>", start: int = 1) -> AsyncIterator[Seen]:
         """Yield the facts that are kept, from a sequence on, for ever; those of a newer version are passed over."""
@@ -182,7 +191,7 @@ async def open_door(hub: Hub, name: str, wait: float = 3.0) -> AsyncIterator[Doo
     except Unreachable as error:
         raise Unreachable(f"{_SECRET.sub('//', str(error))}; type: car up") from error
     try:
-        yield Door(link, name)
+        yield Door(link, name, hub if embeds(hub) else None)
     finally:
         await link.close()
 
@@ -272,5 +281,5 @@ def _cards(item: Item) -> tuple[Card, ...]:
 
 def _unless_refused(message: Message) -> Message:
     if isinstance(message, Refusal):
-        raise Refused(message.text)
+        raise Unreachable(message.text) if message.unable else Refused(message.text)
     return message

@@ -36,9 +36,13 @@ class Undelivered(Event):
 
 
 class Refusal(Event):
-    """What was asked is not done. ``text`` says why and what to do instead."""
+    """What was asked is not done. ``text`` says why and what to do instead.
+
+    ``unable`` is true where it is not the asker's fault and may pass.
+    """
 
     text: str
+    unable: bool = False
 
 
 class Quarantined(Event):

@@ -3,11 +3,12 @@
 Both signs count: little room at this moment, and what the server has written into its log since it was last looked.
 """
 
-import os
 from pathlib import Path
 
-FULL, ENOUGH = 1_000_000, 4_000_000
-"""Free bytes below which a disk is full, and from which on a start is worth it."""
+from actors.runtime.place import FULL, free
+
+ENOUGH = 4_000_000
+"""Free bytes from which on a start is worth it."""
 _SIGN = b"no space left on device"
 
 
@@ -22,9 +23,9 @@ class Room:
 
     def came_back(self) -> bool:
         """Tell, once, that there is room again after there was none."""
-        free = _free(self._store)
-        self._was_full |= free < FULL or self._complained()
-        if not self._was_full or free < ENOUGH:
+        left = free(self._store)
+        self._was_full |= left < FULL or self._complained()
+        if not self._was_full or left < ENOUGH:
             return False
         self._was_full = False
         return True
@@ -37,14 +38,6 @@ class Room:
         with self._log.open("rb") as log:
             log.seek(start)
             return _SIGN in log.read(size - start)
-
-
-def _free(folder: Path) -> int:
-    try:
-        disk = os.statvfs(folder)
-    except FileNotFoundError:  # the hub was deleted: that is for others to see to
-        return 0
-    return disk.f_bavail * disk.f_frsize
 
 
 def _size(path: Path) -> int:

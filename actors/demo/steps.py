@@ -19,6 +19,10 @@ from actors.demo.script import Step, find_block, parse
 from protocol import frontmatter
 from protocol.errors import Unreadable, WorkFailed
 
+_NO_BLOCK = (
+    "{} has no demo block. I am the demo agent and have no model, so I can only perform the steps of such a block: "
+    "write one into the ticket, or give the ticket to another agent."
+)
 _INTERNAL_ERROR = -32603
 
 
@@ -31,11 +35,13 @@ class Memory:
 
 
 async def answer(prompt: Prompt, turn: Turn, memory: Memory) -> None:
-    """Do what a prompt wants, or say why not."""
+    """Do what a prompt wants, or say why not; with a ticket that is an error, so that nobody tries it for ever."""
     try:
         await _answer(prompt, turn, memory)
     except (Unreadable, WorkFailed) as error:
         await turn.report.say(str(error), turn.pace)
+        if turn.ticket:
+            raise RequestError(_INTERNAL_ERROR, str(error)) from error
 
 
 async def _answer(prompt: Prompt, turn: Turn, memory: Memory) -> None:
@@ -43,7 +49,9 @@ async def _answer(prompt: Prompt, turn: Turn, memory: Memory) -> None:
     text = _read_ticket(turn) if turn.ticket else prompt.text
     block = find_block(text)
     if block is None:
-        await turn.report.say(_excuse(prompt, turn))
+        if turn.ticket:
+            raise WorkFailed(_NO_BLOCK.format(turn.ticket))
+        await turn.report.say(_excuse(prompt))
         return
     steps = parse(block)
     if memory.behind == list(steps):
@@ -122,13 +130,8 @@ def _read_ticket(turn: Turn) -> str:
         raise WorkFailed(f"The ticket {turn.ticket} cannot be read: {error}") from error
 
 
-def _excuse(prompt: Prompt, turn: Turn) -> str:
+def _excuse(prompt: Prompt) -> str:
     """Say what this agent is, to somebody who takes it for more."""
-    if turn.ticket:
-        return (
-            f"{turn.ticket} has no demo block. I am the demo agent and have no model, so I can only perform the steps "
-            "of such a block: write one into the ticket, or give the ticket to another agent."
-        )
     return (
         f'Hello! You said: "{shorten(prompt.text)}". I am the demo agent and have no model, so I cannot think about '
         "it; but I perform the steps of a demo block, in a ticket or right here."

@@ -11,6 +11,8 @@ from pathlib import Path
 from actors.runtime.process import Identity
 from protocol.errors import Refused
 
+FULL = 1_000_000
+"""Free bytes below which a disk is full."""
 _FOLDER = ".codex-autorunner"
 _PRIVATE = 0o700
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -77,6 +79,15 @@ def init_hub(path: Path) -> Hub:
     except OSError as error:
         raise Refused(f"no hub can be made in {root}: {error.strerror}") from error
     return _hub(root)
+
+
+def free(folder: Path) -> int:
+    """Return how many bytes there are left on the disk of a folder; nothing where the folder is gone."""
+    try:
+        disk = os.statvfs(folder)
+    except FileNotFoundError:
+        return 0
+    return disk.f_bavail * disk.f_frsize
 
 
 def program(name: str) -> str:

@@ -9,7 +9,7 @@ from actors.runtime.supervisor import Cast, actor_of
 from actors.runtime.transition import decode
 from protocol.address import Address
 from protocol.envelope import Envelope
-from protocol.errors import CarError, Refused
+from protocol.errors import CarError, Refused, Unreachable
 from protocol.message import Message, Query
 from protocol.node import Refusal
 
@@ -22,7 +22,7 @@ async def answer(cast: Cast, store: Store, to: Address, asked: Envelope, seen: i
     try:
         return await _answer(cast, store, to, asked, seen)
     except CarError as error:
-        return Refusal(text=str(error))
+        return Refusal(text=str(error), unable=isinstance(error, Unreachable))
 
 
 async def _answer(cast: Cast, store: Store, to: Address, asked: Envelope, seen: int) -> Message:
@@ -33,7 +33,13 @@ async def _answer(cast: Cast, store: Store, to: Address, asked: Envelope, seen: 
     loop = asyncio.get_running_loop()
     until = loop.time() + PATIENCE
     while True:
-        stored = await store.load(to)
+        try:
+            stored = await store.load(to)
+        except Unreachable:  # such as just after a start of the server
+            if loop.time() > until:
+                raise
+            await asyncio.sleep(0.2)
+            continue
         record = decode(actor, stored.data) if stored else None
         if seen <= (record.last if record else 0):
             break

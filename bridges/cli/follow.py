@@ -181,6 +181,8 @@ def diffstat(stat: Diffstat) -> tuple[str, ...]:
 def reason(end: End) -> str:
     """Return why a run has not come to its end; nothing where it has."""
     match end:
+        case RunPaused(code="question", reason=why):
+            return f"the agent asks: {why} (answer with: car flow resume --reply TEXT)"
         case RunPaused(reason=why):
             return f"the run is paused: {why}"
         case RunStopped():

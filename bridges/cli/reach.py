@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import logging
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -27,7 +28,11 @@ HUB = Address("hub", "main")
 NOBODY = "no host of CAR is alive here, type: car up"
 START = 20.0
 """Seconds for which a start may take."""
+FALLS = 3
+"""Ends of a server in a row from which on it is clear that it will not start."""
 _BY_SIGNAL = 128
+_STAMP = re.compile(r"^(\[\d+\] )?\d{4}\S+ [\d:.]+ \[\w+ *\] ")
+"""When a line was written, by whom and how badly it was meant."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -70,16 +75,19 @@ async def enter(hub: Hub, wait: float = 3.0) -> AsyncIterator[Door]:
 
 
 async def await_host(hub: Hub) -> None:
-    """Return when a host answers; raise ``Unreachable`` with the last word of whoever did not start."""
+    """Return when a host answers; raise ``Unreachable`` with the last word of whoever does not start."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + START
+    until, fallen = loop.time() + START, set[int]()
     while True:
         try:
             async with enter(hub, wait=1.0):
                 return
         except Unreachable as error:
+            fallen |= {one.pid for one in launch.states(hub) if one.name == "server" and not one.alive}
+            if len(fallen) > FALLS:
+                raise Unreachable(_accuse(hub, "server")) from error
             if loop.time() > until:
-                raise Unreachable(f"CAR does not start within {START:.0f} s: {_last_word(hub)}") from error
+                raise Unreachable(_accuse(hub, _missing(hub))) from error
         await asyncio.sleep(0.05)
 
 
@@ -93,17 +101,22 @@ async def await_server(hub: Hub) -> None:
         raise Unreachable(f"{said}; start that server, or mend nats.url in the settings") from error
 
 
-def _last_word(hub: Hub) -> str:
-    """Return the last line of the log of the first process that does not run, or else of the host's."""
+def _missing(hub: Hub) -> str:
+    """Return the name of the first process that does not run, or else the host's."""
     alive = {one.name for one in launch.states(hub) if one.alive}
     cast = ("server", "custodian", "host") if embeds(hub) else ("custodian", "host")
-    log = hub.log / f"{next((name for name in cast if name not in alive), 'host')}.log"
+    return next((name for name in cast if name not in alive), "host")
+
+
+def _accuse(hub: Hub, name: str) -> str:
+    """Say which process does not start, with its last word, and what can be done."""
+    log = hub.log / f"{name}.log"
     try:
         lines = log.read_text(errors="replace").split("\n")
     except OSError:
         lines = []
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "it has said nothing")
-    return f"{said} ({log})"
+    said = next((_STAMP.sub("", line).strip() for line in reversed(lines) if line.strip()), "it has said nothing")
+    return f"the {name} does not start: {said}; mend that and it starts by itself, or type: car down (log: {log})"
 
 
 async def repos(door: Door) -> HubView:

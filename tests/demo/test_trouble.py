@@ -152,9 +152,12 @@ def test_a_malformed_block_is_told_in_a_sentence(tmp_path: Path):
     checkout = make_checkout(tmp_path)
     with Client(checkout.path) as client:
         heard = client.prompt(checkout.plan("- say: hello\n- run: {command: ls}\n"))
-    assert heard.stop == "end_turn"
-    assert heard.text == (
-        "Step 2 of the demo block (run) cannot be read: cmd: Field required; command: Extra inputs are not permitted."
+    assert (
+        heard.answer["error"]["message"]
+        == heard.text
+        == (
+            "Step 2 of the demo block (run) cannot be read: cmd: Field required; command: Extra inputs are not permitted."
+        )
     )
     assert not checkout.done
 
@@ -165,6 +168,7 @@ def test_a_ticket_without_a_block_is_told_in_a_sentence(tmp_path: Path):
     with Client(checkout.path) as client:
         heard = client.prompt(checkout.hand_over())
     assert heard.text.startswith(f"{TICKET} has no demo block. I am the demo agent and have no model")
+    assert heard.answer["error"]["message"] == heard.text
     assert not checkout.done
 
 

@@ -110,7 +110,7 @@ def test_a_command_that_fails_ends_the_turn_and_the_ticket_is_not_done(tmp_path:
     checkout = make_checkout(tmp_path)
     with Client(checkout.path) as client:
         heard = client.prompt(checkout.plan("- run: echo oh dear; exit 2\n- say: never\n"))
-    assert heard.stop == "end_turn"
+    assert heard.answer["error"]["message"] == heard.text
     assert heard.text == "This command failed with exit code 2: echo oh dear; exit 2"
     assert heard.tools() == [("echo oh dear; exit 2", "failed", "oh dear\n(exit code 2)")]
     assert not checkout.done

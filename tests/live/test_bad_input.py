@@ -10,7 +10,6 @@ from tests.live.shell import BUTTONS, DONE, FAILED, REFUSED, USAGE, Said, at_des
 
 WRITE = demo("- write: {path: a.txt, text: a}")
 LONG = demo("- stream: {count: 2000, pace: 0.05}")
-TICKET = ".codex-autorunner/tickets/TICKET-001.md"
 
 
 def test_without_a_hub_every_command_says_how_to_make_one(tmp_path):

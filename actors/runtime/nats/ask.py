@@ -49,7 +49,7 @@ async def serve(link: Link, subject: str, answer: Answer) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        if link.client.is_connected:
+        if not link.client.is_closed:
             await subscription.unsubscribe()
 
 
@@ -61,7 +61,10 @@ async def _one(link: Link, msg: Msg, answer: Answer) -> None:
         asked = unpack(headers, msg.data)
         found = await answer(to, asked, int(headers.get("Car-Seen", "0")))
     except CarError as error:
-        found = Refusal(text=str(error))
+        found = Refusal(text=str(error), unable=isinstance(error, Unreachable))
+    except Exception as error:  # the wall around a bug in an answer: the asker is told, and not that nobody is here
+        log.exception("a question failed", to=str(to))
+        found = Refusal(text=f"{to} could not answer: {type(error).__name__}: {error}")
     reply, body = pack(Envelope(to, (letter(found, secrets.token_hex(8)),)))
     try:
         await link.client.publish(msg.reply, body, headers=reply)

@@ -18,9 +18,14 @@ from protocol.errors import Full, Refused, Unreachable
 
 PATIENCE = 5.0
 """Seconds for which an answer of the server is awaited."""
+BEAT = 20
+"""Seconds between two looks at whether the server still answers; after two in vain the connection is made anew."""
 PENDING = 64 * 1024 * 1024
 """Bytes that may wait to be written while the server is away."""
 _WRONG_LAST, _PER_SUBJECT, _STREAM_FULL = (10071, 10164), (10077,), (10047, 10077, 10023, 10122)
+_UNABLE = 500
+_FRAME = 64
+"""Bytes that headers need beside their lines."""
 _MISSING = (10059, 10014, 10037)
 
 log = structlog.get_logger()
@@ -87,13 +92,34 @@ class Link:
         self.on_return: list[Callable[[], None]] = []
         self.on_loss: list[Callable[[], None]] = []
         self.trouble = ""
+        self.back = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Raise ``Unreachable`` where the server has shut us out: the client does not come back from that by itself."""
+        await self.gone.wait()
+        raise Unreachable(f"the NATS server at {self.login.url} has closed the connection: {self.trouble}")
+
+    async def here(self, patience: float = PATIENCE) -> None:
+        """Wait until there is a connection, or raise ``Unreachable``.
+
+        What is written while there is none would be sent when nobody wants it any more, and all of it at once.
+        """
+        until = asyncio.get_running_loop().time() + patience
+        while not self.client.is_connected:
+            self.back.clear()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self.back.wait()
+            except TimeoutError as error:
+                raise Unreachable(f"the NATS server at {self.login.url} is away") from error
 
     async def api(self, subject: str, body: Mapping[str, object] | None = None) -> Found:
-        """Ask the server's JetStream; raise ``Refused`` where it says no."""
+        """Ask the server's JetStream; raise ``Refused`` where it says no, ``Unreachable`` where it is unable."""
         answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None)
         found = Found(cast("Json", json.loads(answer.data)))
         if found.part("error"):
-            raise Refused(f"NATS refuses {subject}: {found.text('error', 'description')}")
+            raise _refusal(subject, found)
         return found
 
     async def find(self, subject: str, body: Mapping[str, object] | None = None) -> Found | None:
@@ -103,7 +129,7 @@ class Link:
         if found.number("error", "err_code") in _MISSING:
             return None
         if found.part("error"):
-            raise Refused(f"NATS refuses {subject}: {found.text('error', 'description')}")
+            raise _refusal(subject, found)
         return found
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> Ack:
@@ -152,6 +178,11 @@ class Link:
     async def _request(
         self, subject: str, body: bytes, headers: dict[str, str] | None, patience: float = PATIENCE
     ) -> Msg:
+        await self.here(patience)
+        size = len(body) + sum(len(name) + len(value.encode()) + 4 for name, value in (headers or {}).items())
+        if size > self.client.max_payload - _FRAME:
+            # The server would not refuse it but shut us out.
+            raise Refused(f"{size} bytes on {subject} are more than the NATS server takes at once")
         try:
             return await self.client.request(subject, body, timeout=patience, headers=headers)
         except (TimeoutError, NatsError, OSError) as error:
@@ -166,15 +197,22 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
 
     async def returned() -> None:
         log.info("nats is back", user=login.name)
+        link.trouble = ""
+        link.back.set()
         for tell in link.on_return:
             tell()
 
     async def lost() -> None:
         log.warning("nats is away", user=login.name)
 
+    async def closed() -> None:
+        link.gone.set()
+
     async def failed(error: Exception) -> None:
+        # While the server is away the same is said five times a second.
+        say = log.debug if link.trouble == _what(error) else log.warning
         link.trouble = _what(error)
-        log.warning("nats says", user=login.name, error=link.trouble)
+        say("nats says", user=login.name, error=link.trouble)
         if isinstance(error, SlowConsumerError):
             for tell in link.on_loss:
                 tell()
@@ -193,6 +231,8 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
             error_cb=failed,
             reconnected_cb=returned,
             disconnected_cb=lost,
+            closed_cb=closed,
+            ping_interval=BEAT,
         ),
         link,
         wait,
@@ -200,11 +240,20 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
     return link
 
 
+def _refusal(subject: str, found: Found) -> Refused | Unreachable:
+    """Return what an error of the server means: what it cannot do now (a full disk) may be tried again."""
+    why = found.text("error", "description")
+    if found.number("error", "code") >= _UNABLE:
+        return Unreachable(f"NATS cannot do {subject} now: {why}")
+    return Refused(f"NATS refuses {subject}: {why}")
+
+
 def _what(error: Exception) -> str:
     """Say what has gone wrong, without the numbers that Python's networking puts into it."""
-    return (os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)) or type(
-        error
-    ).__name__
+    if isinstance(error, TimeoutError):
+        return "it says nothing"
+    said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return said or type(error).__name__
 
 
 async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: float) -> None:
@@ -215,7 +264,8 @@ async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: 
             await asyncio.wait_for(connect_once(), max(until - loop.time(), 0.5))
         except (TimeoutError, NatsError, OSError) as error:
             if loop.time() >= until:
-                why = link.trouble or (f"nothing for {wait:.0f} s" if isinstance(error, TimeoutError) else _what(error))
+                why = link.trouble or _what(error)
+                await link.close()
                 raise Unreachable(f"the NATS server at {link.login.url} does not answer: {why}") from error
             await asyncio.sleep(0.1)
         else:

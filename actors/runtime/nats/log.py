@@ -18,6 +18,8 @@ from actors.runtime.nats.link import PATIENCE, Link
 from protocol.errors import Unreachable
 
 BATCH = 200
+_ENDS = ("204", "404")
+"""What the server says at the end of a batch, and where there is nothing."""
 BEAT = 1.0
 """Seconds after which a reader looks without having been called."""
 
@@ -54,7 +56,7 @@ async def follow(link: Link, stream: str, subject: str, start: int = 1) -> Async
                 except TimeoutError:
                     continue
     finally:
-        if link.client.is_connected:
+        if not link.client.is_closed:
             await subscription.unsubscribe()
 
 
@@ -76,25 +78,35 @@ async def _again(link: Link, stream: str, subject: str, start: int) -> list[Entr
 
 
 async def _fetch(link: Link, stream: str, subject: str, start: int) -> list[Entry]:
+    await link.here()
+    connection = link.client.stats["reconnects"]
     inbox = link.client.new_inbox()
-    subscription = await link.client.subscribe(inbox)
     request = {"seq": start, "next_by_subj": subject, "batch": BATCH, "max_bytes": 4_000_000}
     try:
-        await link.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
-        return [entry async for entry in _collect(subscription)]
-    finally:
-        if link.client.is_connected:
+        subscription = await link.client.subscribe(inbox)
+        try:
+            await link.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+            entries = [entry async for entry in _collect(subscription)]
+        finally:
             await subscription.unsubscribe()
+    except (NatsError, OSError) as error:
+        raise Unreachable(f"NATS does not answer: {error}") from error
+    if link.client.stats["reconnects"] != connection:
+        raise Unreachable("the wire broke in the midst of a batch: some of it may be lost")
+    return entries
 
 
 async def _collect(subscription: Subscription) -> AsyncIterator[Entry]:
+    """Yield one batch."""
     while True:
         try:
             msg = await subscription.next_msg(timeout=PATIENCE)
-        except (TimeoutError, NatsError) as error:
+        except TimeoutError as error:
             raise Unreachable(f"NATS does not answer: {error}") from error
         headers = msg.headers or {}
-        if "Status" in headers:
+        if status := headers.get("Status"):
+            if status not in _ENDS:
+                raise Unreachable(f"NATS cannot read now: {status} {headers.get('Description', '')}")
             return
         yield Entry(
             seq=int(headers["Nats-Sequence"]),

@@ -2,7 +2,8 @@
 
 Consumer sequences are contiguous. A gap, a connection that was lost, deliveries dropped by the client or a new pin mean
 that something may be missing: then nothing is accepted, the consumer is reset to its ack floor, and deliveries are
-dropped until consumer sequence 1 comes. If it does not come within ``PATIENCE``, the consumer is reset again.
+dropped until consumer sequence 1 comes. If it does not come within ``PATIENCE`` although there was something to deliver,
+the consumer is reset again.
 """
 
 import asyncio
@@ -18,10 +19,13 @@ from actors.runtime.nats.link import Link
 from protocol.errors import CarError, Unreachable
 
 BATCH = 256
+BEAT = 0.25
 EXPIRES = 1.0
 """Seconds for which one request for messages is open: shorter than the pin, so that an idle reader keeps it."""
 PATIENCE = 2.0
 GROUP = "host"
+_EXPIRED = ("404", "408")
+"""What the server says when a request for messages is over; after anything else the next request waits for a beat."""
 
 log = structlog.get_logger()
 
@@ -53,28 +57,37 @@ class Pump:
     resets: int = 0
     inbox: str = ""
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _resetting: "asyncio.Task[None] | None" = None
 
     async def run(self) -> None:
         """Read until cancelled."""
-        loop = asyncio.get_running_loop()
         self.inbox = self.link.client.new_inbox()
         subscription = await self.link.client.subscribe(self.inbox, cb=self._heard)
         if self.pinned:
             await self._unpin()
-        await self._reset()
+        self.begin()
         try:
             while True:
-                await asyncio.sleep(EXPIRES / 4)
-                if self.expected == 0 and loop.time() - self.reset_at > PATIENCE:
-                    await self._reset()
-                elif loop.time() - self.asked > EXPIRES * 1.25:
-                    self.left = 0
-                    await self._pull()
+                await asyncio.sleep(BEAT)
+                if self.link.client.is_connected:
+                    await self._beat()
         finally:
             for task in self._tasks:
                 task.cancel()
-            if self.link.client.is_connected:
+            if not self.link.client.is_closed:
                 await subscription.unsubscribe()
+
+    async def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._waits() and now - self.reset_at > PATIENCE:
+            await self._look()
+        elif self.left <= 0 or now - self.asked > EXPIRES * 1.25:
+            self.left = 0
+            await self._pull()
+
+    def _waits(self) -> bool:
+        """Tell whether the consumer is reset and its first delivery has not come."""
+        return self.expected == 0 and (self._resetting is None or self._resetting.done())
 
     async def _heard(self, msg: Msg) -> None:
         self.hear(msg)
@@ -82,9 +95,14 @@ class Pump:
     def doubt(self) -> None:
         """Something may be missing: accept nothing until it has come again."""
         if self.expected:
-            self.expected = 0
-            self.reset_at = asyncio.get_running_loop().time()
-            self._later(self._reset())
+            self.begin()
+
+    def begin(self) -> None:
+        """Begin anew at the ack floor. A reset that is on its way is given up: its answer may be lost with the wire."""
+        self.expected = 0
+        if self._resetting is not None:
+            self._resetting.cancel()
+        self._resetting = self._later(self._reset())
 
     def hear(self, msg: Msg) -> None:
         """Take in one message of the inbox: a delivery, or a word of the server."""
@@ -112,11 +130,12 @@ class Pump:
             self.pin = ""
             self.doubt()
         self.left = 0
-        if self.expected or status != "423":
+        if status in _EXPIRED:
             self._later(self._pull())
 
     async def _pull(self) -> None:
-        if self.left >= BATCH // 2:
+        # What is written while the server is away would all be sent when it is back.
+        if self.left >= BATCH // 2 or not self.link.client.is_connected:
             return
         request: dict[str, object] = {"batch": BATCH, "expires": int(EXPIRES * 1e9)}
         if self.pinned:
@@ -133,14 +152,26 @@ class Pump:
 
     async def _reset(self) -> None:
         self.expected, self.left, self.pin = 0, 0, ""
-        self.reset_at = asyncio.get_running_loop().time()
         self.resets += 1
         try:
             await self.link.api(f"CONSUMER.RESET.{self.stream}.{self.consumer}")
         except CarError as error:
             log.warning("reset", consumer=self.consumer, error=str(error))
-            return
-        await self._pull()
+        else:
+            await self._pull()
+        finally:
+            self.reset_at = asyncio.get_running_loop().time()
+
+    async def _look(self) -> None:
+        """Reset again, but not where nothing was delivered: most readers are idle, and a reset is a write to the disk."""
+        try:
+            found = await self.link.api(f"CONSUMER.INFO.{self.stream}.{self.consumer}")
+        except CarError as error:
+            log.warning("look", consumer=self.consumer, error=str(error))
+            found = None
+        self.reset_at = asyncio.get_running_loop().time()
+        if self._waits() and (found is None or found.number("delivered", "consumer_seq")):
+            self.begin()
 
     async def _unpin(self) -> None:
         try:
@@ -148,10 +179,11 @@ class Pump:
         except Unreachable as error:
             log.warning("unpin", consumer=self.consumer, error=str(error))
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
+    def _later(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def read(link: Link, pumps: tuple[Pump, ...]) -> None:
@@ -161,12 +193,16 @@ async def read(link: Link, pumps: tuple[Pump, ...]) -> None:
         for pump in pumps:
             pump.doubt()
 
-    link.on_return.append(doubt)
+    def begin() -> None:
+        for pump in pumps:
+            pump.begin()
+
+    link.on_return.append(begin)
     link.on_loss.append(doubt)
     try:
         async with asyncio.TaskGroup() as group:
             for pump in pumps:
                 group.create_task(pump.run())
     finally:
-        link.on_return.remove(doubt)
+        link.on_return.remove(begin)
         link.on_loss.remove(doubt)

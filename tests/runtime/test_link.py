@@ -1,0 +1,47 @@
+"""What a connection says of a server that is away, that is silent, or that has no room left."""
+
+import asyncio
+import socket
+
+import pytest
+
+from actors.runtime.nats.link import Login, connect
+from protocol.errors import Refused, Unreachable
+from tests.disk import fill, small_disk
+from tests.server import Server, free_port
+
+
+def complaint(port: int) -> str:
+    """Return what is said where nobody can be connected to."""
+    with pytest.raises(Unreachable) as caught:
+        asyncio.run(connect(Login(f"nats://127.0.0.1:{port}", "cli"), wait=0.2))
+    return str(caught.value)
+
+
+def test_a_closed_port_is_named_without_its_numbers():
+    port = free_port()
+    assert complaint(port) == f"the NATS server at nats://127.0.0.1:{port} does not answer: Connection refused"
+
+
+def test_a_port_where_nobody_speaks_is_called_silent():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+        port = one.getsockname()[1]
+        assert complaint(port) == f"the NATS server at nats://127.0.0.1:{port} does not answer: it says nothing"
+
+
+def test_what_a_full_disk_prevents_may_be_tried_again_and_what_is_wrong_may_not(tmp_path):
+    async def run(server: Server) -> None:
+        link = await connect(Login(server.url, "cli"))
+        await link.api("STREAM.CREATE.A", {"name": "A", "subjects": ["a"]})
+        fill(server.folder / "filler")
+        consumer = {"durable_name": "c", "ack_policy": "explicit"}
+        with pytest.raises(Unreachable, match=r"^NATS cannot do CONSUMER\.CREATE\.A\.c now: "):
+            await link.api("CONSUMER.CREATE.A.c", {"stream_name": "A", "config": consumer})
+        with pytest.raises(Refused, match=r"^NATS refuses STREAM\.PURGE\.B: stream not found$"):
+            await link.api("STREAM.PURGE.B")
+        await link.close()
+
+    with small_disk(tmp_path / "disk", "20M") as disk, Server(disk) as server:
+        asyncio.run(run(server))
