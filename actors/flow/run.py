@@ -5,75 +5,28 @@ last, so that nothing of them has to be kept. Whatever stops a run empties ``err
 A turn that is ``over`` is settled once, however often its survey is cut short.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from actors.flow import turn as rules
 from actors.flow.prompt import Brief, build
-from actors.flow.turn import Again, Finish, Halt, Job, Stand, Turn
+from actors.flow.state import NONE, NOTHING, Run, answer
+from actors.flow.turn import Again, Finish, Halt, Job, Turn
 from actors.runtime.actor import Actor, Cause, Step
 from actors.runtime.effects import After, Cancel, Effect, Publish, Reply, Send, Stop
 from actors.runtime.weight import shorten
 from protocol import flow, work
 from protocol.address import Address, worker
-from protocol.agent import Usage
-from protocol.message import Message, Query
+from protocol.message import Message
 from protocol.node import Due, Refusal, Undelivered, Watch
-from protocol.session import Close, Closed, Interrupt, Open, Place, Prompt, TurnEnded
+from protocol.session import Close, Closed, Interrupt, Open, Prompt, TurnEnded
 
 PATIENCE = 20
 """Seconds for which an interrupted turn may take to end, before the run waits no longer."""
 SAID, TOLD, BODY, REPLY, REPLIES, NOTES = 12_000, 4000, 12_000, 12_000, 3, 6
 """Weights of an agent's last words, of what it tells and asks, of a reply; how many replies are kept, and noted."""
-NOWHERE, LIMITS, NOTHING, NONE, FREE = Place(node="", path=""), flow.Limits(), Stand(head=""), work.Collected(), Usage()
 ENDED, ON = ("stopped", "completed", "refused"), "type /flow resume to go on"
 AGAIN = "type /flow resume to try again"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run remembers.
-
-    ``spent`` counts the turns since a person last raised the limit; ``asked`` is why to pause when the turn has ended;
-    ``replies`` are those that no agent has worked with yet, and ``notes`` those that are not in the history yet.
-    """
-
-    me: Address
-    status: flow.Status = "starting"
-    repo: str = ""
-    place: Place = NOWHERE
-    agent: str = ""
-    limits: flow.Limits = LIMITS
-    started_at: str = ""
-    since: str = ""
-    begun: bool = False
-    code: flow.Code | None = None
-    reason: str = ""
-    body: str = ""
-    asked: str = ""
-    errands: tuple[tuple[str, str], ...] = ()
-    start: str = ""
-    tree: Stand = NOTHING
-    measure: Stand = NOTHING
-    collected: work.Collected = NONE
-    job: Job | None = None
-    turn: Turn | None = None
-    session: Address | None = None
-    turns: int = 0
-    spent: int = 0
-    dispatches: int = 0
-    noted: int = 0
-    notes: tuple[str, ...] = ()
-    replies: tuple[str, ...] = ()
-    done: int = 0
-    total: int = 0
-    last: Usage = FREE
-    usage: Usage = FREE
-
-    @property
-    def working(self) -> bool:
-        """Tell whether an agent has the turn."""
-        return self.turn is not None and not self.turn.over
 
 
 def step(run: Run, message: Message, cause: Cause) -> Step[Run]:  # noqa: PLR0911  # one for each message
@@ -374,30 +327,6 @@ def _dismiss(run: Run) -> Step[Run]:
 
 def _after(effects: tuple[Effect, ...], done: Step[Run]) -> Step[Run]:
     return Step(done.state, (*effects, *done.effects))
-
-
-def answer(run: Run, _query: Query, _cause: Cause) -> flow.RunView:
-    """Say how it stands with the run."""
-    return flow.RunView(
-        run=run.me.key,
-        repo=run.repo,
-        status=run.status,
-        code=run.code,
-        reason=run.reason,
-        body=run.body,
-        ticket=run.job.path if run.job else "",
-        title=run.job.title if run.job else "",
-        agent=run.job.agent if run.job else run.agent,
-        session=run.session,
-        done=run.done,
-        total=run.total,
-        turns=run.turns,
-        started_at=run.started_at,
-        since=run.since,
-        usage=run.usage,
-        commits=run.tree.commits,
-        diffstat=run.tree.diffstat,
-    )
 
 
 ACTOR = Actor(kind="run", state=Run, born=Run, step=step, answer=answer)
