@@ -28,7 +28,7 @@ from protocol.address import Address, token
 from protocol.envelope import Envelope, letter
 from protocol.errors import CarError, Refused, Unreachable
 from protocol.message import Message
-from protocol.node import Custody, ListCustody
+from protocol.node import Custody, ListCustody, Refusal
 from protocol.session import DescribeSession, SessionView
 
 ME = Address("door", "host")
@@ -77,6 +77,7 @@ class Host:
             group.create_task(Supervisor(CAST, self._ports).run())
             group.create_task(serve(benches))
             group.create_task(self._look_after())
+            group.create_task(self._link.watch())
             for kind in CAST:
                 if kind != "chat_*":
                     group.create_task(ask.serve(self._link, f"car.ask.{kind}.*", self._answer))
@@ -86,6 +87,8 @@ class Host:
 
     async def _describe(self, whom: Address) -> SessionView:
         view = await self._answer(whom, Envelope(ME, (letter(DescribeSession(), "describe"),)), 0)
+        if isinstance(view, Refusal) and view.unable:
+            raise Unreachable(view.text)
         if not isinstance(view, SessionView):
             raise Refused(f"{whom} does not say how it stands with it: {view}")
         return view

@@ -6,6 +6,7 @@ the agent waits, nothing is dropped.
 """
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -35,6 +36,8 @@ from protocol.node import Custody, End, Exited, Heeded, Signal, Spawn, Spawned, 
 
 GRACE = 3.0
 """Seconds for each step of the end of an agent, where the custodian itself is told to end."""
+LEAVING = 15.0
+"""Seconds after which the custodian leaves though not all is told; the next one tells it by the ledger."""
 WORDS = 4_000
 """Bytes of the end of stderr that are told with the end of a process."""
 
@@ -80,12 +83,15 @@ class Custodian:
 
     async def run(self) -> None:
         """Take custody until cancelled."""
-        await self._inherit()
+        lost = await self._inherit()
         does = dict((serves(Spawn, self._spawn), serves(End, self._end), serves(Signal, self._signal)))
         workers = (Worker(name, does) for name in ("custody", self.id))
         benches = tuple(Bench(self._link, self._post, self._hub.node, one) for one in workers)
         async with asyncio.TaskGroup() as group:
             group.create_task(serve(benches))
+            group.create_task(self._link.watch())
+            for entry in lost:
+                group.create_task(self._tell_lost(entry))
             group.create_task(ask.serve(self._link, f"car.ask.custodian.{token(self._hub.node)}", self._answer))
 
     async def leave(self) -> None:
@@ -113,8 +119,13 @@ class Custodian:
             return SpawnFailed(proc=command.proc, why=str(error))
         held = _Held(replace(entry, pid=child.who.pid, born=child.who.born), child, mouth)
         self._held[command.proc] = held
-        self._ledger.write(held.entry)
         held.attending = asyncio.get_running_loop().create_task(self._attend(held))
+        try:
+            self._ledger.write(held.entry)
+        except OSError as error:
+            held.ending = asyncio.get_running_loop().create_task(child.end(GRACE))
+            why = f"{command.argv[0]} was ended again: the custodian could not write it down: {error.strerror}"
+            return SpawnFailed(proc=command.proc, why=why)
         return self._spawned(held)
 
     async def _end(self, command: End, _: Address) -> Event:
@@ -139,7 +150,11 @@ class Custodian:
     async def _attend(self, held: _Held) -> None:
         """Feed a process until it ends, then tell its session."""
         feeding = asyncio.get_running_loop().create_task(self._feed(held))
-        code = await held.child.wait()
+        try:
+            code = await held.child.wait()
+        except Exception:  # whatever it is: an agent to which nobody listens must not go on, and its session is told
+            log.exception("an agent cannot be attended", proc=held.entry.proc)
+            code = await held.child.end(GRACE)
         feeding.cancel()
         words = held.mouth.words.decode(errors="replace")
         log.info("a process has ended", proc=held.entry.proc, code=code, strays=held.child.strays)
@@ -147,15 +162,17 @@ class Custodian:
         self._held.pop(held.entry.proc, None)
 
     async def _feed(self, held: _Held) -> None:
-        """Write what PROC has for the stdin of a process: chunk n only after chunk n-1."""
+        """Write what PROC has for the stdin of a process: chunk n only after chunk n-1, each once."""
         written = 0
         async for chunk in chunks(self._link, held.entry.proc, 1, "in"):
-            if chunk.first == written + 1:
+            # What is missing before it was purged, and will not come: the turn that it was for is over.
+            if chunk.first > written:
                 await held.child.write("".join(f"{line}\n" for line in chunk.lines).encode())
                 written = chunk.last
 
-    async def _inherit(self) -> None:
-        """See to what a dead custodian left: end it, and tell the sessions."""
+    async def _inherit(self) -> list[Entry]:
+        """End what a dead custodian left; return those whose sessions are to be told."""
+        lost = []
         for entry in self._ledger.living():
             before = process.read_identity(entry.custodian)
             if entry.custodian == self.id or (before and process.alive(before)):
@@ -163,9 +180,13 @@ class Custodian:
             who = process.Identity(entry.pid, entry.born)
             mark = self._hub.mark(entry.custodian, entry.proc)
             await asyncio.to_thread(end_tree, who, mark)
-            lines = await self._last_line(entry.proc)
             log.warning("a process was lost with its custodian", proc=entry.proc)
-            await self._tell(entry, Exited(proc=entry.proc, code=-signal.SIGKILL, lines=lines, lost=True))
+            lost.append(entry)
+        return lost
+
+    async def _tell_lost(self, entry: Entry) -> None:
+        lines = await self._last_line(entry.proc)
+        await self._tell(entry, Exited(proc=entry.proc, code=-signal.SIGKILL, lines=lines, lost=True))
 
     async def _last_line(self, proc: str) -> int:
         while True:
@@ -187,7 +208,8 @@ class Custodian:
                 pause = min(pause * 2, 2.0)
             else:
                 break
-        self._ledger.write(replace(entry, ended=time.time()))
+        with contextlib.suppress(OSError):  # then the next custodian tells it once more, which nobody minds
+            self._ledger.write(replace(entry, ended=time.time()))
 
     async def _answer(self, _: Address, __: Envelope, ___: int) -> Message:
         wards = tuple(Ward(proc=one.entry.proc, session=one.entry.owner) for one in self._held.values())
@@ -212,7 +234,10 @@ async def take_custody(hub: Hub) -> None:
     custodian = Custodian(hub, link)
     working = loop.create_task(custodian.run())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-    await custodian.leave()
+    try:
+        await asyncio.wait_for(custodian.leave(), LEAVING)
+    except TimeoutError:
+        log.warning("the custodian leaves before all is told")
     working.cancel()
     waiting.cancel()
     await asyncio.wait((working, waiting))

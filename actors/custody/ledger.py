@@ -47,7 +47,10 @@ class Ledger:
     def write(self, entry: Entry) -> None:
         """Keep an entry, whole or not at all."""
         draft = self._folder / f".{entry.proc}.{os.getpid()}"
-        draft.write_text(json.dumps(asdict(entry)))
+        with draft.open("w") as file:
+            file.write(json.dumps(asdict(entry)))
+            file.flush()
+            os.fsync(file.fileno())  # an empty file after a loss of power would be a process whose end nobody tells
         draft.replace(self._folder / f"{entry.proc}.json")
 
     def living(self) -> list[Entry]:

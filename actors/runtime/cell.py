@@ -5,6 +5,7 @@ settled. So whatever is cut short is repeated by the mail that comes again, and 
 """
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -56,7 +57,18 @@ class Cell(LoopActor, Generic[S]):
         super().__init__()
         self._trade = trade
         self._known: Known[S] | None = None
+        self._inside: dict[tuple[str, int], Delivery] = {}
         self.used = asyncio.get_running_loop().time()
+
+    def offer(self, delivery: Delivery) -> None:
+        """Take a delivery in; of a mail that waits here already the newest one is settled, in its turn.
+
+        The server delivers again what was not settled for long: a stuck actor must not fill the memory with that.
+        """
+        known = _key(delivery) in self._inside
+        self._inside[_key(delivery)] = delivery
+        if not known:
+            self.actor_ref.tell(delivery)
 
     async def receive(self, message: object) -> None:
         """Handle one delivery for as long as it takes: only the store and the wire are tried again."""
@@ -68,9 +80,12 @@ class Cell(LoopActor, Generic[S]):
                 await self._take(message)
             except (Unreachable, Conflict, Unreadable) as error:
                 log.warning("again", actor=str(self._trade.me), why=str(error))
-                self._known = None
+            except Exception:  # the wall around a bug of ours: to go on would lose this mail and what it said
+                log.exception("again", actor=str(self._trade.me))
             else:
+                self._inside.pop(_key(message), None)
                 return
+            self._known = None
 
     async def _take(self, delivery: Delivery) -> None:
         mail = delivery.mail
@@ -78,12 +93,15 @@ class Cell(LoopActor, Generic[S]):
         if repeated(known.record, mail):
             if known.record and mail.seq == known.record.last:
                 await self._say(known, mail)
-            await delivery.settle()
+            await self._settle(delivery)
             return
         decided = await self._decide(known.record, mail)
         if decided is not None:
             await self._say(await self._save(decided, known.revision), mail)
-        await delivery.settle()
+        await self._settle(delivery)
+
+    async def _settle(self, delivery: Delivery) -> None:
+        await self._inside.get(_key(delivery), delivery).settle()
 
     async def _load(self) -> Known[S]:
         stored = await self._trade.ports.store.load(self._trade.me)
@@ -110,9 +128,10 @@ class Cell(LoopActor, Generic[S]):
         return decided
 
     async def _save(self, record: Record[S], revision: int) -> Known[S]:
-        record = record.model_copy(update={"nonce": secrets.token_hex(8)})
+        record = record.model_copy(update={"nonce": secrets.token_hex(8), "written": datetime.now(UTC)})
         try:
-            written = await self._trade.ports.store.save(self._trade.me, encode(record), revision)
+            # What a step made was weighed when it was decided; what must be written all the same may weigh more.
+            written = await self._trade.ports.store.save(self._trade.me, encode(record, math.inf), revision)
             self._known = Known(record, written)
         except (Unreachable, Conflict):
             # The answer may be lost and not the write: a record with our own nonce was written by us.
@@ -127,11 +146,21 @@ class Cell(LoopActor, Generic[S]):
             given_up = await self._post(known.record, known.revision)
             if not given_up:
                 return
-            decided = undelivered(self._trade.actor, known.record, mail, given_up)
+            decided = await self._hear_of(known.record, mail, given_up)
             known = await self._save(decided, known.revision)
 
+    async def _hear_of(self, record: Record[S], mail: Mail, given_up: tuple[tuple[Parcel, str], ...]) -> Record[S]:
+        try:
+            decided = undelivered(self._trade.actor, record, mail, given_up)
+            encode(decided)
+        except Exception as error:  # the wall around a bug in a step, as above
+            why = f"{type(error).__name__}: {error}"
+            log.exception("step failed", actor=str(mail.to), given_up=len(given_up), why=why)
+            return failed(self._trade.actor, record, mail, why, given_up)
+        return decided
+
     async def _post(self, record: Record[S], revision: int) -> tuple[tuple[Parcel, str], ...]:
-        if datetime.now(UTC) - record.at > timedelta(days=MARK_DAYS):
+        if datetime.now(UTC) - (record.written or record.at) > timedelta(days=MARK_DAYS):
             # Its receivers have forgotten what they heard of it: it must not go out once more.
             for out in record.outbox:
                 if isinstance(out, Parcel):
@@ -139,10 +168,15 @@ class Cell(LoopActor, Generic[S]):
                         out.to, Envelope(self._trade.me, out.letters), "too old to be sent"
                     )
             return ()
-        said = await asyncio.gather(*(self._one(out, revision) for out in record.outbox))
-        return tuple(
-            (out, why) for out, why in zip(record.outbox, said, strict=True) if why and isinstance(out, Parcel)
-        )
+        # All are waited for: one that is still on its way when another has failed would overtake what is said next.
+        said = await asyncio.gather(*(self._one(out, revision) for out in record.outbox), return_exceptions=True)
+        given_up = []
+        for out, why in zip(record.outbox, said, strict=True):
+            if isinstance(why, BaseException):
+                raise why
+            if why and isinstance(out, Parcel):
+                given_up.append((out, why))
+        return tuple(given_up)
 
     async def _one(self, out: Outgoing, revision: int) -> str:
         """Post one thing; return why it was given up, or nothing."""
@@ -174,7 +208,7 @@ class Cell(LoopActor, Generic[S]):
                 await ports.post.send(out.to, envelope)
             except Full as error:
                 if loop.time() > until:
-                    await ports.post.bury(me, envelope, f"given up for {out.to}: {error}")
+                    await ports.post.bury(out.to, envelope, f"given up: {error}")
                     return str(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
@@ -184,6 +218,10 @@ class Cell(LoopActor, Generic[S]):
     def stale(self, now: float, idle: float) -> bool:
         """Tell whether nothing was asked of this cell for so long that it may leave."""
         return not self.busy and now - self.used > idle
+
+
+def _key(delivery: Delivery) -> tuple[str, int]:
+    return delivery.mail.epoch, delivery.mail.seq
 
 
 async def _tries(me: Address) -> AsyncIterator[int]:

@@ -95,8 +95,9 @@ class Replied(Part):
 class Record(Part, Generic[S]):
     """One actor.
 
-    ``last`` is the sequence of its last mail in the mail stream of ``epoch``; ``open`` are the ids of commands that
-    workers have not answered; ``stopped`` makes of it a tombstone.
+    ``last`` is the sequence of its last mail in the mail stream of ``epoch``, which came ``at``; ``written`` is when a
+    host wrote this; ``open`` are the ids of commands that workers have not answered; ``stopped`` makes of it a
+    tombstone.
     """
 
     version: int
@@ -105,6 +106,7 @@ class Record(Part, Generic[S]):
     last: int = 0
     at: datetime
     nonce: str = ""
+    written: datetime | None = None
     marks: dict[str, Heard] = {}
     outbox: tuple[Outgoing, ...] = ()
     timers: dict[str, Timer] = {}

@@ -55,7 +55,7 @@ class Supervisor:
                 task.add_done_callback(self._buried.discard)
                 return
             cell = self._wake(actor, me)
-        cell.actor_ref.tell(delivery)
+        cell.offer(delivery)
 
     def abort(self) -> None:
         """Let every cell go at its next await. What was in hand comes again by its mail."""

@@ -32,7 +32,7 @@ from actors.runtime.record import (
     SetTimer,
     Timer,
 )
-from protocol.address import Address
+from protocol.address import Address, address
 from protocol.envelope import Letter, letter
 from protocol.errors import CarError, Unreadable
 from protocol.message import Command, Message, Query
@@ -90,12 +90,24 @@ def skipped(actor: Actor[S], record: "Record[S] | None", mail: Mail) -> "Record[
     return _Fold(actor, record, mail, salt="skipped").written()
 
 
-def failed(actor: Actor[S], record: "Record[S] | None", mail: Mail, why: str) -> "Record[S]":
-    """Return the record after a mail on which ``step`` failed, with the budget of failures charged."""
+def failed(
+    actor: Actor[S],
+    record: "Record[S] | None",
+    mail: Mail,
+    why: str,
+    given_up: tuple[tuple[Parcel, str], ...] = (),
+) -> "Record[S]":
+    """Return the record after a mail on which ``step`` failed, with the budget of failures charged.
+
+    ``given_up`` is what the actor was hearing of when it failed; nobody will answer that any more.
+    """
     fold = _Fold(actor, record, mail, salt="failed")
+    for parcel, _ in given_up:
+        for one in parcel.letters:
+            fold.close(one.id)
     horizon = mail.at - timedelta(seconds=actor.budget.seconds)
     fold.failures = (*(at for at in fold.failures if at > horizon), mail.at)
-    if len(fold.failures) >= actor.budget.failures:
+    if len(fold.failures) >= actor.budget.failures and not fold.quarantine:
         fold.quarantine = why
         text = (
             f"{mail.to} failed {len(fold.failures)} times and rests; its mail is kept in DEAD. The last failure: {why}"
@@ -115,11 +127,11 @@ def decode(actor: Actor[S], data: bytes) -> "Record[S]":
     return record
 
 
-def encode(record: "Record[S]") -> bytes:
+def encode(record: "Record[S]", limit: float = RECORD_LIMIT) -> bytes:
     """Write a record, or raise ``StepFailed`` where it has grown too large."""
     data = record.model_dump_json().encode()
-    if len(data) > RECORD_LIMIT:
-        raise StepFailed(f"the record would have {len(data)} bytes, {RECORD_LIMIT} are allowed")
+    if len(data) > limit:
+        raise StepFailed(f"the record would have {len(data)} bytes, {limit} are allowed")
     return data
 
 
@@ -137,6 +149,14 @@ def _awaited(record: "Record[S] | None", mail: Mail) -> bool:
     fire = mail.envelope.fire
     timer = record.timers.get(fire.timer) if record and fire else None
     return bool(timer and fire and timer.generation == fire.generation)
+
+
+def _real(to: Address) -> Address:
+    """Return an address that can be written to; to any other its sender would try for ever."""
+    try:
+        return address(str(to))
+    except Unreadable as error:
+        raise StepFailed(str(error)) from error
 
 
 @dataclass
@@ -180,7 +200,7 @@ class _Fold(Generic[S]):
         if self.stopped and not message.birth:
             # Only who wants something is answered: two that have ended must not go on telling each other so.
             if isinstance(message, Command | Query):
-                self._reply(Refusal(text=f"{self.mail.to} has ended"), cause.asker)
+                self._reply(Refusal(text=f"{self.mail.to} has ended"), cause.asker, cause)
         else:
             self._take(message, cause)
         if sender.kind == DOOR and all(done.id != one.id for done in self.replies):
@@ -196,11 +216,11 @@ class _Fold(Generic[S]):
     def _take(self, message: Message, cause: Cause) -> None:
         match message:
             case Watch(watcher=watcher):
-                self.watchers = tuple(dict.fromkeys((*self.watchers, watcher or cause.sender)))[-WATCHERS:]
+                self.watchers = tuple(dict.fromkeys((*self.watchers, _real(watcher or cause.sender))))[-WATCHERS:]
             case Unwatch(watcher=watcher):
                 self.watchers = tuple(one for one in self.watchers if one != (watcher or cause.sender))
             case Query():
-                self._reply(self.actor.answer(self.state, message, cause), cause.asker)
+                self._reply(self.actor.answer(self.state, message, cause), cause.asker, cause)
             case _:
                 if self.stopped:
                     self.state, self.stopped, self.quarantine = self.actor.born(self.mail.to), False, ""
@@ -242,27 +262,34 @@ class _Fold(Generic[S]):
             case Publish(event=event):
                 self.publish(event, cause)
             case Reply(message=message, to=asker):
-                self._reply(message, asker or cause.asker)
+                self._reply(message, asker or cause.asker, cause)
             case After(seconds=seconds, message=message, name=name):
                 self.generation += 1
                 due = cause.at + timedelta(seconds=seconds)
                 one = letter(message, self._name(cause))
                 self.timers[name] = Timer(generation=self.generation, due=due, letter=one)
-                self.rest.append(SetTimer(timer=name, generation=self.generation, due=due))
+                self._clock(SetTimer(timer=name, generation=self.generation, due=due))
             case Cancel(name=name):
                 if self.timers.pop(name, None):
-                    self.rest.append(DropTimer(timer=name))
+                    self._clock(DropTimer(timer=name))
             case Stop():
                 self.stopped = True
-                self.rest.extend(DropTimer(timer=name) for name in self.timers)
+                for name in self.timers:
+                    self._clock(DropTimer(timer=name))
                 self.timers.clear()
             case _:
                 assert_never(effect)
+
+    def _clock(self, last: SetTimer | DropTimer) -> None:
+        """Keep only the last word on each timer: what a step says goes out in no order."""
+        others = (one for one in self.rest if not isinstance(one, SetTimer | DropTimer) or one.timer != last.timer)
+        self.rest = [*others, last]
 
     def _send(self, to: Address, message: Message, id_: str) -> None:
         if to == self.mail.to:
             self.myself.append((message, self.cause(id_, "", id_)))
             return
+        _real(to)
         if to.kind == "work" and isinstance(message, Work):
             self.open = (*self.open, id_)
             if len(self.open) > OPEN:
@@ -275,15 +302,15 @@ class _Fold(Generic[S]):
         for watcher in self.watchers:
             self.letters.setdefault(watcher, []).append(letter(event, id_))
 
-    def _reply(self, message: Message, asker: Asker) -> None:
-        id_ = f"{asker.id}.r"
+    def _reply(self, message: Message, asker: Asker, cause: Cause) -> None:
         if asker.inbox:
-            one = letter(message, id_, asker.id)
+            one = letter(message, f"{asker.id}.r", asker.id)
             self.rest.append(Answer(inbox=asker.inbox, letter=one))
             kept = tuple(done for done in self.replies if done.id != asker.id)
             self.replies = (*kept, Replied(id=asker.id, letter=one))[-REPLIES:]
         elif asker.address.kind not in OUTSIDE:
-            self.letters.setdefault(asker.address, []).append(letter(message, id_, asker.id))
+            # Somebody may be answered twice, first that it is begun and later that it is done: two ids.
+            self.letters.setdefault(asker.address, []).append(letter(message, self._name(cause), asker.id))
 
     def _answered(self, one: Letter) -> bool:
         """Answer again what was answered before; tell whether it was heard before."""

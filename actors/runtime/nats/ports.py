@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -92,8 +92,9 @@ class NatsTimers:
 
     async def set(self, me: Address, name: str, generation: int, due: datetime) -> None:
         """Store a scheduled message; the newest on its subject is the one that counts."""
+        not_early = due + timedelta(microseconds=999)
         headers = {
-            "Nats-Schedule": f"@at {due.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
+            "Nats-Schedule": f"@at {not_early.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": me.subject("fired"),
             "Car-Fire": f"{name}:{generation}",
         }

@@ -2,8 +2,8 @@
 
 Consumer sequences are contiguous. A gap, a connection that was lost, deliveries dropped by the client or a new pin mean
 that something may be missing: then nothing is accepted, the consumer is reset to its ack floor, and deliveries are
-dropped until consumer sequence 1 comes. If it does not come within ``PATIENCE`` although there was something to deliver,
-the consumer is reset again.
+dropped until consumer sequence 1 comes. If that does not come within ``PATIENCE``, though the server has sent it, the
+consumer is reset again.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ class Pump:
             self.reset_at = asyncio.get_running_loop().time()
 
     async def _look(self) -> None:
-        """Reset again, but not where nothing was delivered: most readers are idle, and a reset is a write to the disk."""
+        """Reset again, but not where nothing was delivered: most readers are idle, and a reset writes to the disk."""
         try:
             found = await self.link.api(f"CONSUMER.INFO.{self.stream}.{self.consumer}")
         except CarError as error:

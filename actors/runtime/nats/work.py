@@ -7,7 +7,7 @@ is in the mailbox of its asker, so it may be done twice and is never lost.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -18,12 +18,14 @@ from actors.runtime.ports import Post
 from actors.runtime.worker import Worker
 from protocol.address import Address, token
 from protocol.envelope import Envelope, Letter, letter, unpack
-from protocol.errors import CarError, Unreachable, WorkFailed
+from protocol.errors import CarError, Refused, Unreachable, WorkFailed
 from protocol.message import Message
 from protocol.work import Failed, Work
 
 REMEMBERED = 1000
 """Keys whose last command is remembered, so that one that comes again while it is in hand is not done twice."""
+AGAIN = 0.5
+"""Seconds after which a command is tried again for which the wire or the store did not answer."""
 
 log = structlog.get_logger()
 
@@ -49,13 +51,16 @@ class _Shop:
 
     def take(self, item: Item) -> None:
         key = item.msg.subject.rpartition(".")[2]
-        if key in self.queues:
-            self.queues[key].append(item)
+        queue = self.queues.get(key)
+        if queue is None:
+            self.queues[key] = [item]
+            task = asyncio.get_running_loop().create_task(self._work(key))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
             return
-        self.queues[key] = [item]
-        task = asyncio.get_running_loop().create_task(self._work(key))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        # What takes long is delivered again meanwhile: the newest delivery is acknowledged, in its turn.
+        at = next((at for at, known in enumerate(queue) if known.seq == item.seq), len(queue))
+        queue[at : at + 1] = [item]
 
     async def _work(self, key: str) -> None:
         queue = self.queues[key]
@@ -67,7 +72,7 @@ class _Shop:
                 self.done.move_to_end(key)
                 while len(self.done) > REMEMBERED:
                     self.done.popitem(last=False)
-            await _patiently(lambda reply=item.msg.reply: self.bench.link.say(reply, b"+ACK"))  # type: ignore[misc]
+            await _patiently(lambda: self.bench.link.say(queue[0].msg.reply, b"+ACK"))
             queue.pop(0)
         del self.queues[key]
 
@@ -75,33 +80,53 @@ class _Shop:
         me = Address("work", item.msg.subject.removeprefix("car.work."))
         try:
             asked = unpack(item.msg.headers or {}, item.msg.data)
-        except CarError as error:
-            why = str(error)
-            await _patiently(lambda: self.bench.post.bury(me, _nobody(me), why))
-            return
-        answers = tuple([letter(await self._do(one, asked.sender), f"{one.id}.r", one.id) for one in asked.letters])
-        if asked.inbox:
-            await _patiently(lambda: self.bench.post.reply(asked.inbox, Envelope(me, answers)))
-        else:
-            await _patiently(lambda: self.bench.post.send(asked.sender, Envelope(me, answers, cause=asked.id)))
+            answers = [await self._answer(one, asked.sender) for one in asked.letters]
+            await _patiently(lambda: self._say(Envelope(me, tuple(answers), cause=asked.id), asked))
+        except Exception as error:  # the wall around one command: the next of its key is done all the same
+            log.exception("a command is put aside", worker=self.bench.worker.name, subject=item.msg.subject)
+            why = f"{type(error).__name__}: {error}"
+            await _patiently(lambda: self.bench.post.bury(me, _nobody(me, item), why))
 
-    async def _do(self, one: Letter, asker: Address) -> Message:
+    async def _say(self, answers: Envelope, asked: Envelope) -> None:
         try:
-            command = one.open()
-            do = self.bench.worker.does.get(type(command)) if isinstance(command, Work) else None
-            if do is None or not isinstance(command, Work):
-                return Failed(what=f"the worker {self.bench.worker.name} does not know {one.name}; upgrade this host")
-            async with asyncio.timeout(command.deadline):
-                return await do(command, asker)
+            await self._send(answers, asked)
+        except Refused as error:
+            why = tuple(letter(Failed(what=str(error)), one.id, one.re) for one in answers.letters)
+            await self._send(replace(answers, letters=why), asked)
+
+    async def _send(self, answers: Envelope, asked: Envelope) -> None:
+        if asked.inbox:
+            await self.bench.post.reply(asked.inbox, answers)
+        else:
+            await self.bench.post.send(asked.sender, answers)
+
+    async def _answer(self, one: Letter, asker: Address) -> Letter:
+        try:
+            return letter(await self._do(one, asker), f"{one.id}.r", one.id)
         except WorkFailed as error:
-            return Failed(what=str(error), output=error.output)
+            failed = Failed(what=str(error), output=error.output)
         except TimeoutError:
-            return Failed(what=f"{one.name} took longer than its worker may")
+            failed = Failed(what=f"{one.name} took longer than its worker may")
         except CarError as error:
-            return Failed(what=str(error))
+            failed = Failed(what=str(error))
         except Exception as error:  # the wall around a worker: its asker is told, the others go on
             log.exception("worker failed", worker=self.bench.worker.name, command=one.name)
-            return Failed(what=f"the worker {self.bench.worker.name} failed: {type(error).__name__}: {error}")
+            failed = Failed(what=f"the worker {self.bench.worker.name} failed: {type(error).__name__}: {error}")
+        return letter(failed, f"{one.id}.r", one.id)
+
+    async def _do(self, one: Letter, asker: Address) -> Message:
+        command = one.open()
+        do = self.bench.worker.does.get(type(command)) if isinstance(command, Work) else None
+        if do is None or not isinstance(command, Work):
+            return Failed(what=f"the worker {self.bench.worker.name} does not know {one.name}; upgrade this host")
+        while True:
+            try:
+                async with asyncio.timeout(command.deadline):
+                    return await do(command, asker)
+            except Unreachable as error:
+                # The wire is nobody's failure, and a command is harmless when it comes twice.
+                log.info("waiting to do", command=one.name, error=str(error))
+                await asyncio.sleep(AGAIN)
 
 
 async def serve(benches: tuple[Bench, ...]) -> None:
@@ -129,5 +154,5 @@ async def _patiently(deed: Callable[[], Awaitable[object]]) -> None:
             return
 
 
-def _nobody(me: Address) -> Envelope:
-    return Envelope(me, (letter(Failed(what="unreadable"), str(me)),))
+def _nobody(me: Address, item: Item) -> Envelope:
+    return Envelope(me, (letter(Failed(what="unreadable"), f"{me}.{item.seq}"),))

@@ -62,8 +62,11 @@ class Desk:
         if found and not found[1].done():
             return found[0]
         view = await self._describe(session)
-        if view.proc != proc or not view.driver:
+        if view.proc != proc or not view.driver or view.status == "closed":
             return None
+        found = self._listeners.get(proc)
+        if found and not found[1].done():  # somebody else has begun meanwhile
+            return found[0]
         listener = Listener(Ears(self._link, self._post, worker(self._node, "agents", proc), session), view)
         task = asyncio.get_running_loop().create_task(listener.run(), name=f"listener {proc}")
         task.add_done_callback(_say_why)
@@ -86,6 +89,9 @@ class Desk:
         if listener is None:
             raise WorkFailed(f"the process {command.proc} is not of {session}")
         await listener.tell(await asyncio.to_thread(_locate, command))
+        if isinstance(command, agent.StartTurn) and (kept := (await self._describe(session)).position):
+            # Below what the session itself remembers, and not what this listener has seen: a successor needs the rest.
+            await purge(self._link, command.proc, kept)
         return agent.Told(proc=command.proc, number=command.number)
 
 

@@ -11,11 +11,11 @@ import structlog
 
 from actors.runtime.nats.layout import PROC
 from actors.runtime.nats.link import Link
-from actors.runtime.nats.proc import Chunk, Writer, chunks, purge
+from actors.runtime.nats.proc import Chunk, Writer, chunks
 from actors.runtime.ports import Post
 from actors.workers.agents.machine import find
 from protocol.address import Address
-from protocol.agent import Caught, Fact, StartTurn, Tell, TurnOver
+from protocol.agent import Caught, Fact, FileOffered, Tell, TurnOver
 from protocol.envelope import Envelope, letter
 from protocol.errors import Unreachable
 from protocol.session import SessionView
@@ -24,6 +24,8 @@ LIVE = 0.25
 """Seconds between two showings of what the agent is just writing."""
 SHOWN = 4000
 """Characters of it that are shown."""
+OFFERED = 1_000_000
+"""Characters that are told of a file that the agent offers; no session takes so many."""
 
 log = structlog.get_logger()
 
@@ -49,7 +51,6 @@ class Listener:
         self._machine = self._driver.load(view.snapshot) if view.snapshot else self._driver.born(view.proc)
         self._heard = view.heard
         self._position = view.position
-        self._snapshot_at = view.position
         self._told = 0
         self._folded = 0
         self._writer = Writer(ears.link, view.proc, "in")
@@ -80,8 +81,6 @@ class Listener:
             return
         lines = self._driver.say(self._machine, command)
         await self._writer.tell(command.number, lines)
-        if isinstance(command, StartTurn) and self._snapshot_at:
-            await purge(self._ears.link, self._proc, self._snapshot_at)
 
     async def _caught_up(self) -> None:
         newest = await self._ears.link.newest(PROC, f"car.proc.{self._proc}.*")
@@ -100,10 +99,9 @@ class Listener:
         facts: list[Fact] = []
         for number, line in enumerate(chunk.lines, chunk.first):
             self._machine, new = self._driver.hear(self._machine, line, number)
-            facts += (fact for fact in new if number > self._heard)
+            facts += (_bounded(fact) for fact in new if number > self._heard)
         self._folded = chunk.last
         if any(isinstance(fact, TurnOver) for fact in facts):
-            self._snapshot_at = chunk.seq
             kept = {"snapshot": self._driver.dump(self._machine), "position": chunk.seq}
             facts = [fact.model_copy(update=kept) if isinstance(fact, TurnOver) else fact for fact in facts]
         if facts:
@@ -137,3 +135,10 @@ class Listener:
                     await self._ears.link.say(subject, words.encode())
                 except Unreachable as error:
                     log.debug("nobody sees", error=str(error))
+
+
+def _bounded(fact: Fact) -> Fact:
+    """Return a fact that fits into a mail: an agent may offer a file of any size."""
+    if isinstance(fact, FileOffered) and len(fact.text) > OFFERED:
+        return fact.model_copy(update={"text": fact.text[:OFFERED]})
+    return fact
