@@ -42,7 +42,7 @@ class Card(Event):
     """What a room is shown. A card of the same ``id`` and a higher ``revision`` replaces the old one.
 
     ``live`` is an actor whose words are shown below the card as they come. ``final`` is true where this card ends
-    what the person has asked for.
+    what the person has asked for; ``refused`` where that was not done, for a reason that it says.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Card(Event):
     choices: tuple[Choice, ...] = ()
     live: Address | None = None
     final: bool = False
+    refused: bool = False
 
 
 class DescribeRoom(Query):

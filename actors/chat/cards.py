@@ -208,7 +208,7 @@ def alone(word: Word, id_: str) -> Card:
 
 def refused(text: str, id_: str) -> Card:
     """Say why something is not done."""
-    return Card(id=id_, revision=0, text=cut(text), tone="bad", final=True)
+    return Card(id=id_, revision=0, text=cut(text), tone="bad", final=True, refused=True)
 
 
 def idle(view: RepoView, id_: str) -> Card:

@@ -48,7 +48,7 @@ def test_a_checkout_with_changes_is_refused_by_their_paths_and_left_as_it_is(tmp
         why = "the checkout has changes that are not committed: README.md, new.txt; commit or stash them, then type"
         async with Log(desk.hub) as log:
             assert await desk.car("flow", "start") == Said(REFUSED, "", f"car: {why} car flow start")
-            assert await desk.say("/flow start") == Said(FAILED, f"{why} /flow start")
+            assert await desk.say("/flow start") == Said(REFUSED, f"{why} /flow start")
             assert picture(desk.shop) == before
             assert (await desk.turns(), log.out, log.told) == (0, {}, {})
         assert await desk.stands() == "shop · refused, 0 of 1 ticket done"
@@ -121,7 +121,7 @@ def test_plain_text_while_a_run_works_is_refused_with_what_to_type(tmp_path):
 
     async def tell(desk):
         run = await started(desk)
-        assert await desk.say("how are you") == Said(FAILED, why)
+        assert await desk.say("how are you") == Said(REFUSED, why)
         assert await desk.car("chat", typed="how are you\n") == Said(DONE, why)
         assert (await look(desk.door, run)).status == "running"
         assert await desk.turns() == 1

@@ -23,7 +23,7 @@ from protocol.errors import CarError, WorkFailed
 from protocol.session import Place
 
 APP = typer.Typer(rich_markup_mode=None)
-FAILED = 1
+FAILED, REFUSED = 1, 3
 SILENCE = 600.0
 """Seconds without a sign of an answer after which nobody waits for it any more."""
 LINGER = 5.0
@@ -162,7 +162,7 @@ def say(
 
     answer = play(speak())
     if answer and answer.tone == "bad":
-        raise typer.Exit(FAILED)
+        raise typer.Exit(REFUSED if answer.refused else FAILED)
 
 
 async def visit(hub: Hub, bridge: Bridge, name: str, shown: Board) -> None:
