@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import sys
-from typing import cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeVar, cast
 
 import structlog
 import uvloop
@@ -13,11 +14,11 @@ from actors.chat import room
 from actors.flow import run
 from actors.runtime.nats import ask
 from actors.runtime.nats.link import Link, connect
-from actors.runtime.nats.ports import open_ports
+from actors.runtime.nats.ports import House, open_house
+from actors.runtime.nats.roster import new_lease
 from actors.runtime.nats.server import login
-from actors.runtime.nats.work import Bench, serve
+from actors.runtime.nats.work import Bench, seat
 from actors.runtime.place import Hub, find_hub
-from actors.runtime.ports import Ports
 from actors.runtime.query import answer
 from actors.runtime.settings import Settings, read_settings
 from actors.runtime.supervisor import Cast, Supervisor
@@ -32,8 +33,12 @@ from protocol.node import Custody, ListCustody, Refusal
 from protocol.session import DescribeSession, SessionView
 
 ME = Address("door", "host")
+DRAIN = 5.0
+"""Seconds for which a host that leaves may finish what it has in hand."""
 SIGHT = 2.0
 """Seconds between two looks at which processes are in custody here."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -52,12 +57,15 @@ CAST: Cast = cast(
 class Host:
     """One host: actors, workers, drivers."""
 
-    def __init__(self, place: Hub, link: Link, ports: Ports) -> None:
-        """Play the cast on these ports."""
+    def __init__(self, place: Hub, link: Link, house: House) -> None:
+        """Play the cast in this house."""
         self._place = place
         self._link = link
-        self._ports = ports
-        self._desk = Desk(link, ports.post, place.node, self._describe)
+        self._house = house
+        self._ports = house.ports
+        self._supervisor = Supervisor(CAST, house.ports)
+        self._desk = Desk(link, house.ports.post, place.node, self._describe)
+        self._agents = f"{token(place.node)}-agents"
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -72,15 +80,22 @@ class Host:
             files.WORKER,
             self._desk.worker(settings),
         )
-        benches = tuple(Bench(self._link, self._ports.post, self._place.node, one) for one in workers)
+        node, post, store = self._place.node, self._ports.post, self._ports.store
+        self._house.usher.add(*(seat(Bench(self._link, post, node, one, store)) for one in workers))
         async with asyncio.TaskGroup() as group:
-            group.create_task(Supervisor(CAST, self._ports).run())
-            group.create_task(serve(benches))
+            group.create_task(self._supervisor.run())
             group.create_task(self._look_after())
             group.create_task(self._link.watch())
             for kind in CAST:
                 if kind != "chat_*":
                     group.create_task(ask.serve(self._link, f"car.ask.{kind}.*", self._answer))
+
+    async def drain(self) -> None:
+        """Leave to other hosts what is not in hand, and finish what is."""
+        await self._house.usher.drain()
+        if not await self._supervisor.finish(DRAIN):
+            log.warning("left with work in hand; it is done again by its mail")
+        await self._house.usher.vacate()
 
     async def _answer(self, to: Address, asked: Envelope, seen: int) -> Message:
         return await answer(CAST, self._ports.store, to, asked, seen)
@@ -98,36 +113,52 @@ class Host:
         custodian = Address("custodian", token(self._place.node))
         while True:
             try:
-                held = await ask.ask(self._link, ME, custodian, ListCustody(), patience=SIGHT)
-                for ward in held.wards if isinstance(held, Custody) else ():
-                    await self._desk.listen(ward.proc, ward.session)
+                if self._agents in self._house.usher.held:
+                    held = await ask.ask(self._link, ME, custodian, ListCustody(), patience=SIGHT)
+                    for ward in held.wards if isinstance(held, Custody) else ():
+                        await self._desk.listen(ward.proc, ward.session)
+                else:
+                    # Another host of this machine listens.
+                    self._desk.close()
             except CarError as error:
                 log.debug("custody is not seen", error=str(error))
             await asyncio.sleep(SIGHT)
 
 
 async def play(place: Hub) -> None:
-    """Be a host until told to end by SIGTERM. What is in hand then comes again by its mail."""
+    """Be a host until told to end by SIGTERM: then others take over, and what is in hand is finished."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    working = loop.create_task(_work(place))
-    waiting = loop.create_task(told.wait())
-    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-    working.cancel()
-    waiting.cancel()
-    await asyncio.wait((working, waiting))
-    if not working.cancelled() and (error := working.exception()):
-        raise error
-
-
-async def _work(place: Hub) -> None:
-    link = await connect(login(place, "host"), wait=60.0)
+    link = await _unless(told, connect(login(place, "host"), wait=60.0))
+    if link is None:
+        return
     try:
-        await Host(place, link, await open_ports(link)).run()
+        reads = {kind: actor.version for kind, actor in CAST.items()}
+        host = Host(place, link, await open_house(link, new_lease(place.node, reads)))
+        await _unless(told, host.run(), host.drain)
     finally:
         await link.close()
+
+
+async def _unless(
+    told: asyncio.Event, deed: Coroutine[None, None, T], before: Callable[[], Awaitable[None]] | None = None
+) -> T | None:
+    """Do something unless we are told to end meanwhile; then do what is to be done ``before`` that."""
+    loop = asyncio.get_running_loop()
+    doing, waiting = loop.create_task(deed), loop.create_task(told.wait())
+    try:
+        await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        if before:
+            await before()
+        return None
+    finally:
+        doing.cancel()
+        waiting.cancel()
+        await asyncio.wait((doing, waiting))
 
 
 def main() -> None:

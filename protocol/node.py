@@ -1,4 +1,6 @@
-"""What the runtime and the machines say: watching, what could not be delivered, processes in custody."""
+"""What the runtime and the machines say: watching, what could not be delivered, who is alive, processes in custody."""
+
+from datetime import datetime
 
 from protocol.address import Address
 from protocol.message import Command, Event, Part, Query, View
@@ -49,6 +51,27 @@ class Quarantined(Event):
     """An actor failed too often; its mail is parked until a person lets it go on."""
 
     text: str
+
+
+class Release(Command):
+    """Let an actor that rests go on: it hears its mail again, and its failures are forgotten."""
+
+
+class Lease(Part):
+    """What a host says of itself for as long as it lives.
+
+    ``name`` is ``<node>.<n>``. ``who`` is its process as others on the same machine can look it up. ``release`` is the
+    version of the program, ``reads`` the newest version of the record of each kind that it reads; ``declines`` are the
+    shards that it leaves to newer hosts.
+    """
+
+    name: str
+    node: str
+    who: str
+    release: str
+    reads: dict[str, int]
+    since: datetime
+    declines: tuple[int, ...] = ()
 
 
 class Spawn(Work):

@@ -76,7 +76,7 @@ class Custodian:
         """Hold nothing yet."""
         self._hub = hub
         self._link = link
-        self._post = NatsPost(link)
+        self._post = NatsPost(link, "said_custodian")
         self._ledger = Ledger(hub.run / "proc")
         self.id = hub.custodian(process.myself())
         self._held: dict[str, _Held] = {}

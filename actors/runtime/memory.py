@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from actors.runtime.ports import MAILBOX, Conflict, Delivery, Mail, Ports, Stored, Take
+from actors.runtime.ports import MAILBOX, Conflict, Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address
 from protocol.envelope import Envelope, Fire, letter
 from protocol.errors import Full
@@ -44,7 +44,7 @@ class Memory:
         self._ids: dict[tuple[Address, str], int] = {}
         self._sequence = itertools.count(1)
         self._revision = itertools.count(1)
-        self._timers: dict[tuple[Address, str], asyncio.TimerHandle] = {}
+        self._timers: dict[tuple[Address, str, int], asyncio.TimerHandle] = {}
         self._take: Take | None = None
 
     @property
@@ -78,10 +78,15 @@ class Memory:
         if all(kept.id != row.id for _, kept in self.rows):
             self.rows.append((me, row))
 
-    async def bury(self, me: Address, envelope: Envelope, why: str) -> None:
+    async def kept(self, me: Address, since: datetime) -> frozenset[str]:
+        """Return the ids of all facts of an actor; none is too old."""
+        del since
+        return frozenset(row.id for whose, row in self.rows if whose == me)
+
+    async def bury(self, to: Address, envelope: Envelope, why: str) -> None:
         """Keep what could not be handled, once."""
-        if all((one.to, one.envelope.id) != (me, envelope.id) for one in self.dead):
-            self.dead.append(Dead(me, envelope, why))
+        if all((one.to, one.envelope.id) != (to, envelope.id) for one in self.dead):
+            self.dead.append(Dead(to, envelope, why))
 
     # store
 
@@ -89,8 +94,9 @@ class Memory:
         """Return a record."""
         return self._records.get(me)
 
-    async def save(self, me: Address, data: bytes, revision: int) -> int:
-        """Write a record over the one that was read."""
+    async def save(self, me: Address, data: bytes, revision: int, ttl: float = 0) -> int:
+        """Write a record over the one that was read. Nothing is forgotten here."""
+        del ttl
         found = self._records.get(me)
         if (found.revision if found else 0) != revision:
             raise Conflict(f"somebody else has written the record of {me}")
@@ -102,18 +108,18 @@ class Memory:
 
     async def set(self, me: Address, name: str, generation: int, due: datetime) -> None:
         """Set a timer on the running loop."""
-        await self.cancel(me, name)
+        await self.cancel(me, name, generation)
         loop = asyncio.get_running_loop()
         seconds = (due - datetime.now(UTC)).total_seconds()
-        self._timers[me, name] = loop.call_later(max(seconds, 0), self._fire, me, name, generation)
+        self._timers[me, name, generation] = loop.call_later(max(seconds, 0), self._fire, me, name, generation)
 
-    async def cancel(self, me: Address, name: str) -> None:
-        """Forget a timer."""
-        if handle := self._timers.pop((me, name), None):
+    async def cancel(self, me: Address, name: str, generation: int) -> None:
+        """Forget one setting of a timer."""
+        if handle := self._timers.pop((me, name, generation), None):
             handle.cancel()
 
     def _fire(self, me: Address, name: str, generation: int) -> None:
-        self._timers.pop((me, name), None)
+        self._timers.pop((me, name, generation), None)
         id_ = f"{me}.{name}.{generation}"
         envelope = Envelope(TIMERS, (letter(Fired(), id_),), fire=Fire(name, generation))
         mail = Mail(me, envelope, self.epoch, next(self._sequence), datetime.now(UTC))
@@ -123,8 +129,9 @@ class Memory:
 
     # intake
 
-    async def run(self, take: Take) -> None:
-        """Hand over what lies in the boxes, then what comes."""
+    async def run(self, take: Take, leave: Leave) -> None:
+        """Hand over what lies in the boxes, then what comes; nobody else reads them."""
+        del leave
         self._take = take
         try:
             for mail in sorted((one for box in self.boxes.values() for one in box), key=lambda one: one.seq):

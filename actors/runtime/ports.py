@@ -6,7 +6,7 @@ repeated with the same arguments.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from protocol.address import Address
@@ -41,13 +41,15 @@ class Delivery:
 
 
 class Stored(NamedTuple):
-    """A record as the store has it; the revision rises with every write to the store."""
+    """A record as the store has it; the revision rises with every write to the store. One that was deleted is empty."""
 
     data: bytes
     revision: int
 
 
 Take = Callable[[Delivery], None]
+Leave = Callable[[Callable[[Address], bool]], None]
+"""Says of which mailboxes no more comes: another host reads them now."""
 
 
 class Post(Protocol):
@@ -62,8 +64,11 @@ class Post(Protocol):
     async def publish(self, me: Address, row: Envelope) -> None:
         """Keep a fact (one letter) in the log of events."""
 
-    async def bury(self, me: Address, envelope: Envelope, why: str) -> None:
-        """Keep what could not be handled."""
+    async def kept(self, me: Address, since: datetime) -> frozenset[str]:
+        """Return the ids of the facts of an actor that were kept at this time or later."""
+
+    async def bury(self, to: Address, envelope: Envelope, why: str) -> None:
+        """Keep what could not be handled by (or brought to) its receiver."""
 
 
 class Store(Protocol):
@@ -74,25 +79,62 @@ class Store(Protocol):
     async def load(self, me: Address) -> Stored | None:
         """Return the record, if there is one."""
 
-    async def save(self, me: Address, data: bytes, revision: int) -> int:
-        """Write a record over that revision (0: there is none) and return the new one, or raise ``Conflict``."""
+    async def save(self, me: Address, data: bytes, revision: int, ttl: float = 0) -> int:
+        """Write a record over that revision (0: there is none) and return the new one, or raise ``Conflict``.
+
+        With ``ttl`` it is forgotten after so many seconds.
+        """
 
 
 class Timers(Protocol):
     """Remember what is to be said later; they fire into the mailbox, not early, at least once."""
 
     async def set(self, me: Address, name: str, generation: int, due: datetime) -> None:
-        """Set a timer, in the place of the one of the same name."""
+        """Set a timer. Each generation is one of its own, so that one that is set late replaces none."""
 
-    async def cancel(self, me: Address, name: str) -> None:
-        """Forget a timer."""
+    async def cancel(self, me: Address, name: str, generation: int) -> None:
+        """Forget one setting of a timer."""
 
 
 class Intake(Protocol):
     """Brings the mail of this host's actors, each mailbox in order, the unsettled first after a restart."""
 
-    async def run(self, take: Take) -> None:
+    async def run(self, take: Take, leave: Leave) -> None:
         """Hand over deliveries until cancelled."""
+
+
+class Crew(Protocol):
+    """The hosts that are alive, as far as one of them must know the others."""
+
+    def reads(self, kind: str, own: int) -> int:
+        """Return the newest version of a kind's records that all of them read; ``own`` is the one that we read."""
+
+    def newer(self) -> bool:
+        """Tell whether one of them is of a newer release than we."""
+
+    def decline(self, me: Address) -> None:
+        """Leave a mailbox, and those that are read with it, to a newer host."""
+
+
+class Alone:
+    """The crew of a house of one host."""
+
+    def reads(self, kind: str, own: int) -> int:
+        """Return what we read."""
+        del kind
+        return own
+
+    def newer(self) -> bool:
+        """Find nobody."""
+        return False
+
+    def decline(self, me: Address) -> None:
+        """Have nobody to leave it to."""
+
+
+def machine_clock() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +145,6 @@ class Ports:
     store: Store
     timers: Timers
     intake: Intake
+    crew: Crew = Alone()  # noqa: RUF009  # it holds nothing
+    clock: Callable[[], datetime] = machine_clock
+    """The server's time, as far as it is known: no host's own clock is trusted."""

@@ -326,6 +326,25 @@ def remove(run: Path, name: str) -> None:
     (run / f"{name}.json").unlink(missing_ok=True)
 
 
+def whereabouts() -> str:
+    """Return where this process can be looked up: the run of its machine, the room of its pids there, and who it is."""
+    return f"{_boot()}/{_pid_room()}/{myself()}"
+
+
+def has_ended(whereabouts_: str) -> bool:
+    """Tell whether a process has surely ended; of one that runs elsewhere nothing is known here."""
+    room, _, who = whereabouts_.rpartition("/")
+    identity = read_identity(who)
+    return room == f"{_boot()}/{_pid_room()}" and identity is not None and not alive(identity)
+
+
+def _pid_room() -> str:
+    try:
+        return (PROC / "self/ns/pid").readlink().name
+    except OSError:
+        return ""
+
+
 def _boot() -> str:
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text().strip()

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from actors.runtime.actor import Cause
 from actors.runtime.ports import Store
+from actors.runtime.shape import decode
 from actors.runtime.supervisor import Cast, actor_of
-from actors.runtime.transition import decode
 from protocol.address import Address
 from protocol.envelope import Envelope
 from protocol.errors import CarError, Refused, Unreachable
@@ -40,7 +40,7 @@ async def _answer(cast: Cast, store: Store, to: Address, asked: Envelope, seen: 
                 raise
             await asyncio.sleep(0.2)
             continue
-        record = decode(actor, stored.data) if stored else None
+        record = decode(actor, stored.data) if stored and stored.data else None
         if seen <= (record.last if record else 0):
             break
         if loop.time() > until:

@@ -61,10 +61,11 @@ class SetTimer(Part):
 
 
 class DropTimer(Part):
-    """A timer to be forgotten."""
+    """One setting of a timer to be forgotten; a later one of the same name is another."""
 
     kind: Literal["drop"] = "drop"
     timer: str
+    generation: int = 0
 
 
 Outgoing = Annotated[Parcel | Row | Answer | SetTimer | DropTimer, Field(discriminator="kind")]

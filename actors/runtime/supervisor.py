@@ -1,7 +1,7 @@
 """Who owns the cells of one host: wakes them for their mail, and lets them go when they are idle."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -32,13 +32,14 @@ class Supervisor:
         self._cast = cast
         self._ports = ports
         self._cells: dict[Address, Cell[object]] = {}
+        self._leaving: set[Cell[object]] = set()
         self._buried: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Bring the mail to the cells until cancelled; then let go of what is in hand."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._ports.intake.run(self.deliver))
+                group.create_task(self._ports.intake.run(self.deliver, self.leave))
                 group.create_task(self._passivate())
         finally:
             self.abort()
@@ -57,11 +58,34 @@ class Supervisor:
             cell = self._wake(actor, me)
         cell.offer(delivery)
 
+    def leave(self, covers: Callable[[Address], bool]) -> None:
+        """Let go of the cells whose mail another host reads now; what they have in hand they finish."""
+        for me in [me for me in self._cells if covers(me)]:
+            cell = self._cells.pop(me)
+            cell.let_go()
+            if cell.busy:
+                self._leaving.add(cell)
+            else:
+                cell.abort()
+        self._leaving = {cell for cell in self._leaving if cell.busy}
+
+    async def finish(self, seconds: float) -> bool:
+        """Let everybody finish what is in hand, at most so long; tell whether they have."""
+        self.leave(lambda _: True)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while any(cell.busy for cell in (*self._cells.values(), *self._leaving)):
+            if loop.time() > until:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
     def abort(self) -> None:
         """Let every cell go at its next await. What was in hand comes again by its mail."""
-        for cell in self._cells.values():
+        for cell in (*self._cells.values(), *self._leaving):
             cell.abort()
         self._cells.clear()
+        self._leaving.clear()
 
     @property
     def awake(self) -> int:

@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar, assert_never
 
-from pydantic import ValidationError
-
 from actors.runtime.actor import Actor, Cause
 from actors.runtime.effects import After, Asker, Cancel, Effect, Publish, Reply, Send, Stop
 from actors.runtime.ports import Mail
 from actors.runtime.record import (
     MARK_DAYS,
     OUTBOX_LIMIT,
-    RECORD_LIMIT,
     REPLIES,
     WATCHERS,
     Answer,
@@ -32,11 +29,12 @@ from actors.runtime.record import (
     SetTimer,
     Timer,
 )
+from actors.runtime.shape import StepFailed, shape
 from protocol.address import Address, address
 from protocol.envelope import Letter, letter
-from protocol.errors import CarError, Unreadable
+from protocol.errors import Unreadable
 from protocol.message import Command, Message, Query
-from protocol.node import Quarantined, Refusal, Undelivered, Unwatch, Watch
+from protocol.node import Quarantined, Refusal, Release, Undelivered, Unwatch, Watch
 from protocol.work import Work
 
 S = TypeVar("S")
@@ -49,10 +47,6 @@ DOOR = "door"
 """The kind of those who speak from outside: bridges and the commands of the operator."""
 OUTSIDE = (DOOR, "work", "timer")
 """Kinds that send without a record of their own, so without marks."""
-
-
-class StepFailed(CarError):
-    """The step asked for more than an actor may have. Nothing of it is written."""
 
 
 def repeated(record: "Record[S] | None", mail: Mail) -> bool:
@@ -71,6 +65,16 @@ def transition(actor: Actor[S], record: "Record[S] | None", mail: Mail) -> "Reco
     for index, one in enumerate(envelope.letters):
         fold.hear(one, index)
     return fold.written()
+
+
+def resting(record: "Record[S]", mail: Mail) -> bool:
+    """Tell whether an actor is not to hear a mail, since it failed too often and nobody lets it go on."""
+    return bool(record.quarantine) and all(one.name != Release.name for one in mail.envelope.letters)
+
+
+def parked(record: "Record[S]", mail: Mail) -> "Record[S]":
+    """Return the record of a resting actor after a mail that was put aside."""
+    return record.model_copy(update={"epoch": mail.epoch, "last": mail.seq, "at": mail.at, "outbox": ()})
 
 
 def undelivered(
@@ -114,29 +118,6 @@ def failed(
         )
         fold.publish(Quarantined(text=text), fold.cause("quarantine", ""))
     return fold.written()
-
-
-def decode(actor: Actor[S], data: bytes) -> "Record[S]":
-    """Read a stored record; raise ``Unreadable`` where it is none or was written by a newer version."""
-    try:
-        record = _shape(actor.state).model_validate_json(data)
-    except ValidationError as error:
-        raise Unreadable(f"the record of this {actor.kind} cannot be read: {error}") from error
-    if record.version > actor.version:
-        raise Unreadable(f"the record of this {actor.kind} is of version {record.version}; upgrade this host")
-    return record
-
-
-def encode(record: "Record[S]", limit: float = RECORD_LIMIT) -> bytes:
-    """Write a record, or raise ``StepFailed`` where it has grown too large."""
-    data = record.model_dump_json().encode()
-    if len(data) > limit:
-        raise StepFailed(f"the record would have {len(data)} bytes, {limit} are allowed")
-    return data
-
-
-def _shape(state: type[S]) -> "type[Record[S]]":
-    return Record[state]  # type: ignore[valid-type]  # pydantic makes a model for each actor's state, and keeps it
 
 
 def _marked(record: "Record[S] | None", mail: Mail) -> bool:
@@ -219,6 +200,8 @@ class _Fold(Generic[S]):
                 self.watchers = tuple(dict.fromkeys((*self.watchers, _real(watcher or cause.sender))))[-WATCHERS:]
             case Unwatch(watcher=watcher):
                 self.watchers = tuple(one for one in self.watchers if one != (watcher or cause.sender))
+            case Release():
+                self.quarantine, self.failures = "", ()
             case Query():
                 self._reply(self.actor.answer(self.state, message, cause), cause.asker, cause)
             case _:
@@ -264,26 +247,31 @@ class _Fold(Generic[S]):
             case Reply(message=message, to=asker):
                 self._reply(message, asker or cause.asker, cause)
             case After(seconds=seconds, message=message, name=name):
+                self._forget(name)
                 self.generation += 1
                 due = cause.at + timedelta(seconds=seconds)
                 one = letter(message, self._name(cause))
                 self.timers[name] = Timer(generation=self.generation, due=due, letter=one)
-                self._clock(SetTimer(timer=name, generation=self.generation, due=due))
+                self.rest.append(SetTimer(timer=name, generation=self.generation, due=due))
             case Cancel(name=name):
-                if self.timers.pop(name, None):
-                    self._clock(DropTimer(timer=name))
+                self._forget(name)
             case Stop():
                 self.stopped = True
-                for name in self.timers:
-                    self._clock(DropTimer(timer=name))
-                self.timers.clear()
+                for name in tuple(self.timers):
+                    self._forget(name)
             case _:
                 assert_never(effect)
 
-    def _clock(self, last: SetTimer | DropTimer) -> None:
-        """Keep only the last word on each timer: what a step says goes out in no order."""
-        others = (one for one in self.rest if not isinstance(one, SetTimer | DropTimer) or one.timer != last.timer)
-        self.rest = [*others, last]
+    def _forget(self, name: str) -> None:
+        """Drop exactly the setting that runs: what a step says goes out in no order, and may go out late."""
+        if timer := self.timers.pop(name, None):
+            setting = (name, timer.generation)
+            others = [
+                one for one in self.rest if not isinstance(one, SetTimer) or (one.timer, one.generation) != setting
+            ]
+            if len(others) == len(self.rest):
+                others.append(DropTimer(timer=name, generation=timer.generation))
+            self.rest = others
 
     def _send(self, to: Address, message: Message, id_: str) -> None:
         if to == self.mail.to:
@@ -337,7 +325,7 @@ class _Fold(Generic[S]):
             Parcel(to=to, letters=tuple(letters), cause=envelope.id, person=envelope.person)
             for to, letters in self.letters.items()
         )
-        record = _shape(self.actor.state)(
+        record = shape(self.actor.state)(
             version=self.actor.version,
             state=self.state,
             epoch=mail.epoch,

@@ -58,14 +58,14 @@ class _CutIntake:
     def __init__(self, port: object, plug: Plug) -> None:
         self._port, self._plug = port, plug
 
-    async def run(self, take) -> None:
+    async def run(self, take, leave) -> None:
         def hand(delivery: Delivery) -> None:
             async def settle() -> None:
                 await self._plug.through("settle", delivery.settle)
 
             take(Delivery(delivery.mail, settle))
 
-        await self._port.run(hand)
+        await self._port.run(hand, leave)
 
 
 def cut(ports: Ports, plug: Plug) -> Ports:
@@ -75,4 +75,6 @@ def cut(ports: Ports, plug: Plug) -> Ports:
         _Cut(ports.store, plug, "store"),
         _Cut(ports.timers, plug, "timers"),
         _CutIntake(ports.intake, plug),
+        ports.crew,
+        ports.clock,
     )

@@ -9,7 +9,7 @@ from actors.runtime.nats.ask import ask, serve
 from actors.runtime.nats.layout import MAIL, PROC, consumer, furnish, hire
 from actors.runtime.nats.link import Link, Login, connect
 from actors.runtime.nats.log import follow
-from actors.runtime.nats.pump import PATIENCE, Pump
+from actors.runtime.nats.pump import PATIENCE, Pump, tend
 from protocol.address import Address
 from protocol.errors import Refused, Unreachable
 from protocol.node import ListCustody, Refusal
@@ -30,12 +30,14 @@ def story(tmp_path, tell):
 @asynccontextmanager
 async def pumping(link: Link, name: str):
     pump = Pump(link, MAIL, name, lambda item: None)
-    reading = asyncio.create_task(pump.run())
+    await pump.open()
+    reading = asyncio.create_task(tend(link, lambda: (pump,)))
     try:
         yield pump
     finally:
         reading.cancel()
         await asyncio.wait([reading])
+        await pump.close()
 
 
 async def kill(server: Server, link: Link) -> None:
@@ -116,7 +118,7 @@ def test_a_reader_reads_on_after_the_server_was_away_and_leaves_nothing_behind(t
 
 def test_an_idle_reader_leaves_the_disk_alone_and_takes_what_comes(tmp_path):
     async def tell(_, link):
-        await hire(link, MAIL, consumer("one", "car.mail.*.*.*"))
+        await hire(link, MAIL, consumer("one", "car.*.*.*.*"))
         async with pumping(link, "one") as pump:
             await asyncio.sleep(2 * PATIENCE)
             assert pump.resets == 1
@@ -128,7 +130,7 @@ def test_an_idle_reader_leaves_the_disk_alone_and_takes_what_comes(tmp_path):
 
 def test_a_reader_without_a_consumer_asks_now_and_then_and_not_all_the_time(tmp_path):
     async def tell(_, link):
-        await hire(link, MAIL, consumer("one", "car.mail.*.*.*"))
+        await hire(link, MAIL, consumer("one", "car.*.*.*.*"))
         async with pumping(link, "one") as pump:
             await link.store("car.mail.account.a", b"1", {})
             await until(lambda: pump.expected == 2)
@@ -142,7 +144,7 @@ def test_a_reader_without_a_consumer_asks_now_and_then_and_not_all_the_time(tmp_
 
 def test_a_reader_asks_for_nothing_while_the_server_is_away(tmp_path):
     async def tell(server, link):
-        await hire(link, MAIL, consumer("one", "car.mail.*.*.*"))
+        await hire(link, MAIL, consumer("one", "car.*.*.*.*"))
         async with pumping(link, "one") as pump:
             await until(lambda: pump.asked > 0)
             await kill(server, link)

@@ -85,4 +85,4 @@ async def one_cut(one: World, at: int, after: bool) -> None:
 
 def test_ports_are_the_whole_outside():
     """What is not counted is not cut: the plug must know every port."""
-    assert set(Ports.__dataclass_fields__) == {"post", "store", "timers", "intake"}
+    assert set(Ports.__dataclass_fields__) == {"post", "store", "timers", "intake", "crew", "clock"}

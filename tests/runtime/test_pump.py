@@ -6,7 +6,7 @@ import random
 from actors.runtime.nats.layout import MAIL, consumer, furnish, hire
 from actors.runtime.nats.link import Login, connect
 from actors.runtime.nats.ports import open_ports
-from actors.runtime.nats.pump import Item, Pump, read
+from actors.runtime.nats.pump import Item, Pump, tend
 from tests.runtime.cast import Add
 from tests.runtime.wire import Wire
 from tests.runtime.world import NatsWorld
@@ -35,7 +35,7 @@ def test_lost_deliveries_come_again_and_nothing_above_them_is_taken_first(tmp_pa
         with Server(tmp_path) as server:
             link = await connect(Login(server.url, "test"))
             await furnish(link)
-            await hire(link, MAIL, consumer("one", "car.mail.*.*.*", pinned=True))
+            await hire(link, MAIL, consumer("one", "car.*.*.*.*"))
             for n in range(150):
                 await link.store("car.mail.account.a", str(n).encode(), {})
             taken: list[int] = []
@@ -45,15 +45,17 @@ def test_lost_deliveries_come_again_and_nothing_above_them_is_taken_first(tmp_pa
                     taken.append(item.seq)
                 asyncio.get_running_loop().create_task(link.say(item.msg.reply, b"+ACK"))
 
-            pump = LossyPump(link, MAIL, "one", take, pinned=True)
+            pump = LossyPump(link, MAIL, "one", take)
             pump.lose = {3, 4, 40, 149}
-            reading = asyncio.create_task(read(link, (pump,)))
+            await pump.open()
+            reading = asyncio.create_task(tend(link, lambda: (pump,)))
             await until(lambda: len(taken) == 150)
             assert taken == list(range(1, 151))
             assert pump.lost == 4
             assert pump.resets >= 2
             reading.cancel()
             await asyncio.wait([reading])
+            await pump.close()
             await link.close()
 
     asyncio.run(run())

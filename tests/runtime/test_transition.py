@@ -7,7 +7,8 @@ import pytest
 from actors.runtime.effects import Asker
 from actors.runtime.ports import Mail
 from actors.runtime.record import Answer, Parcel, Record, Row
-from actors.runtime.transition import StepFailed, decode, encode, repeated, transition
+from actors.runtime.shape import StepFailed, decode, encode
+from actors.runtime.transition import repeated, transition
 from protocol.address import Address
 from protocol.envelope import Envelope, Mark, letter
 from protocol.errors import Unreadable
@@ -28,7 +29,7 @@ def play(*mails):
     record, records = None, []
     for one in mails:
         new = transition(ACTOR, record, one)
-        record = decode(ACTOR, encode(new)) if new else record
+        record = decode(ACTOR, encode(ACTOR, new, ACTOR.version)) if new else record
         records.append(record)
     return records
 

@@ -46,7 +46,7 @@ def working(one: NatsWorld, hands: Hands) -> asyncio.Task[None]:
 async def answers(one: NatsWorld, count: int) -> list[Letter]:
     """Return what lies in the mailbox of who asked, once so much is there."""
     got = []
-    reading = asyncio.create_task(one.ports.intake.run(lambda delivery: got.append(delivery.mail)))
+    reading = asyncio.create_task(one.ports.intake.run(lambda delivery: got.append(delivery.mail), lambda _: None))
     await until(lambda: len(got) >= count, 20)
     reading.cancel()
     await asyncio.wait([reading])

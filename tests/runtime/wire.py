@@ -10,6 +10,8 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._port = port
         self._open: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.cuts = 0
 
     async def __aenter__(self) -> "Wire":
@@ -29,6 +31,14 @@ class Wire:
             writer.transport.abort()
         self._open.clear()
 
+    def hold(self) -> None:
+        """Let nothing through from now on, and let nobody see that: as a cable that was pulled."""
+        self._flows.clear()
+
+    def release(self) -> None:
+        """Let everything through again, what was held too."""
+        self._flows.set()
+
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -43,6 +53,7 @@ class Wire:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

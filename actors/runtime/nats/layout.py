@@ -1,28 +1,25 @@
-"""The streams: their subjects, bounds and promises, made where they are missing, never changed behind one's back.
+"""The streams: their subjects, bounds and promises; made where they are missing, brought up to date where they are old.
 
 ``SHARDS`` is fixed for the life of a store: mail stored under another number of shards would stay there unread.
 """
 
 import asyncio
-import secrets
 from typing import TypeAlias
 
-from actors.runtime.nats.link import Link
+from actors.runtime.nats.epoch import NOTHING, Anew, Epochs, read_epochs
+from actors.runtime.nats.link import Found, Link
 from actors.runtime.ports import MAILBOX
+from protocol.errors import Refused
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 SHARDS = 64
-MAIL, STATE, EVENT, TIMER, WORK, PROC, OUT, DEAD = (
-    "MAIL",
-    "KV_STATE",
-    "EVENT",
-    "TIMER",
-    "WORK",
-    "PROC",
-    "OUT",
-    "DEAD",
-)
+MAIL, STATE, EVENT, TIMER, WORK = "MAIL", "KV_STATE", "EVENT", "TIMER", "WORK"
+PROC, OUT, SHOWN, DEAD, NODES = "PROC", "OUT", "SHOWN", "DEAD", "KV_NODES"
+VOICE = "mail"
+"""The first token of what hosts say to actors."""
+SAID = tuple(f"said_{door}" for door in ("cli", "telegram", "web", "custodian"))
+"""The first tokens of what others say: each has a subject that only its own key may write to."""
 WINDOW = 120
 """Seconds for which the server itself knows an id again; what must hold for longer is held by marks."""
 UNACKED = 20 * MAILBOX
@@ -31,7 +28,7 @@ _DAY = 86_400
 _GB = 1_000_000_000
 
 
-SHARES = {MAIL: 1, STATE: 4, EVENT: 2, TIMER: 1, WORK: 1, PROC: 8, OUT: 1, DEAD: 1}
+SHARES = {MAIL: 1, STATE: 4, EVENT: 2, TIMER: 1, WORK: 1, PROC: 8, OUT: 1, SHOWN: 0.5, DEAD: 1}
 """Bounds of the streams against each other, each a GB where there is room: none of them can starve another."""
 
 
@@ -41,17 +38,17 @@ def _seconds(count: float) -> int:
 
 STREAMS: dict[str, dict[str, Json]] = {
     MAIL: {
-        "subjects": ["car.mail.*.*"],
+        "subjects": [f"car.{voice}.*.*" for voice in (VOICE, *SAID)],
         "subject_transform": {
-            "src": "car.mail.*.*",
-            "dest": f"car.mail.{{{{partition({SHARDS},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}",
+            "src": "car.*.*.*",
+            "dest": f"car.{{{{wildcard(1)}}}}.{{{{partition({SHARDS},2,3)}}}}.{{{{wildcard(2)}}}}.{{{{wildcard(3)}}}}",
         },
         "retention": "workqueue",
         "discard": "new",
         "max_msgs_per_subject": MAILBOX,
         "discard_new_per_subject": True,
         "duplicate_window": _seconds(WINDOW),
-        "max_consumers": 2 * SHARDS,
+        "max_consumers": 4 * SHARDS,
     },
     STATE: {
         "subjects": ["$KV.STATE.>"],
@@ -100,6 +97,12 @@ STREAMS: dict[str, dict[str, Json]] = {
         "duplicate_window": _seconds(WINDOW),
         "max_consumers": 1000,
     },
+    SHOWN: {
+        "subjects": ["car.shown.*.*"],
+        "max_msgs_per_subject": 1,
+        "max_age": _seconds(8 * _DAY),
+        "allow_direct": True,
+    },
     DEAD: {
         "subjects": ["car.dead.*.*"],
         "max_age": _seconds(30 * _DAY),
@@ -107,11 +110,24 @@ STREAMS: dict[str, dict[str, Json]] = {
         "duplicate_window": _seconds(WINDOW),
     },
 }
+NODES_CONFIG: dict[str, Json] = {
+    "subjects": ["$KV.NODES.>"],
+    "storage": "memory",
+    "max_msgs_per_subject": 1,
+    "allow_direct": True,
+    "allow_msg_ttl": True,
+    "allow_rollup_hdrs": True,
+    "max_bytes": 10_000_000,
+}
+"""Who is alive: it means nothing after a restart of the server, so it lies in memory."""
 
 
-def consumer(name: str, subject: str, *, unacked: int = 1000, pinned: bool = False) -> dict[str, Json]:
-    """Return the configuration of a durable consumer; a pinned one delivers to a single reader at a time."""
-    config: dict[str, Json] = {
+def consumer(name: str, subject: str, *, unacked: int = 1000, unused: float = 3600) -> dict[str, Json]:
+    """Return the configuration of a consumer, which the server forgets when nobody has read it for ``unused`` seconds.
+
+    What it has delivered is kept in memory: a reader begins anew at what is not acknowledged, whenever in doubt.
+    """
+    return {
         "durable_name": name,
         "name": name,
         "ack_policy": "explicit",
@@ -120,22 +136,51 @@ def consumer(name: str, subject: str, *, unacked: int = 1000, pinned: bool = Fal
         "max_deliver": -1,
         "filter_subject": subject,
         "deliver_policy": "all",
+        "mem_storage": True,
+        "inactive_threshold": _seconds(unused),
     }
-    if pinned:
-        config |= {"priority_policy": "pinned_client", "priority_groups": ["host"], "priority_timeout": _seconds(2)}
-    return config
 
 
 async def furnish(link: Link) -> dict[str, str]:
-    """Make the streams that are missing; return the epoch of each stream by its name."""
-    epochs: dict[str, str] = {}
+    """Make the streams that are missing, and bring old ones up to date; return the newest epoch of each by its name."""
+    return {name: epochs.newest for name, epochs in (await renew(link)).items()}
+
+
+async def renew(link: Link, anew: Anew = NOTHING) -> dict[str, Epochs]:
+    """Make the streams that are missing, bring old ones up to date, begin what is to begin anew; return the epochs."""
+    known: dict[str, Epochs] = {}
     share = await _share(link)
-    for name, config in STREAMS.items():
+    for name in STREAMS:
+        found = await link.find(f"STREAM.INFO.{name}")
+        bound = int(share * SHARES[name])
+        known[name] = await _update(link, name, found, anew) if found else await _make(link, name, bound, anew)
+    if await link.find(f"STREAM.INFO.{NODES}") is None:
+        await link.api(f"STREAM.CREATE.{NODES}", {"name": NODES, **NODES_CONFIG})
+    return known
+
+
+async def _make(link: Link, name: str, bound: int, anew: Anew) -> Epochs:
+    epochs = anew.made(name)
+    own = {"name": name, "storage": "file", "max_bytes": bound, "metadata": epochs.metadata}
+    try:
+        await link.api(f"STREAM.CREATE.{name}", {**STREAMS[name], **own, "first_seq": epochs.all[-1].first})
+    except Refused:
         found = await link.find(f"STREAM.INFO.{name}")
         if found is None:
-            own = {"name": name, "storage": "file", "metadata": {"car-epoch": secrets.token_hex(4)}}
-            found = await link.api(f"STREAM.CREATE.{name}", {**config, **own, "max_bytes": int(share * SHARES[name])})
-        epochs[name] = found.text("config", "metadata", "car-epoch")
+            raise
+        return read_epochs(found.section("config", "metadata"))  # another host was quicker
+    return epochs
+
+
+async def _update(link: Link, name: str, found: Found, anew: Anew) -> Epochs:
+    old = found.section("config", "metadata")
+    epochs = anew.grown(read_epochs(old), found.number("state", "last_seq"))
+    stale: dict[str, object] = {}
+    stale.update((key, value) for key, value in STREAMS[name].items() if found.part("config", key) != value)
+    if epochs != read_epochs(old):
+        stale["metadata"] = {**old, **epochs.metadata}
+    if stale:
+        await link.api(f"STREAM.UPDATE.{name}", {**found.section("config"), **stale})
     return epochs
 
 

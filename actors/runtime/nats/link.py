@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -71,6 +73,16 @@ class Found:
             value = value.get(name) if isinstance(value, dict) else None
         return value
 
+    def section(self, *names: str) -> Json:
+        """Return the object below these names, or an empty one."""
+        value = self.part(*names)
+        return cast("Json", value) if isinstance(value, dict) else {}
+
+    def sections(self, *names: str) -> list["Found"]:
+        """Return the objects of the list below these names."""
+        value = self.part(*names)
+        return [Found(one) for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
     def text(self, *names: str) -> str:
         """Return the text below these names, or nothing."""
         value = self.part(*names)
@@ -80,6 +92,23 @@ class Found:
         """Return the number below these names, or 0."""
         value = self.part(*names)
         return value if isinstance(value, int) else 0
+
+
+def cancels() -> int:
+    """Count how often the running task was told to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def heed(before: int) -> None:
+    """End the task where it was told to and the library took no notice: its waiting swallows that now and then."""
+    if cancels() > before:
+        raise asyncio.CancelledError
+
+
+def boot_time() -> float:
+    """Return seconds since the machine was started, sleep included: what an absence is measured with."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Link:
@@ -92,6 +121,8 @@ class Link:
         self.on_return: list[Callable[[], None]] = []
         self.on_loss: list[Callable[[], None]] = []
         self.trouble = ""
+        self.valid_until = math.inf
+        """Until when (by the boot clock) we may write: a host whose lease has lapsed was taken for dead."""
         self.back = asyncio.Event()
         self.gone = asyncio.Event()
 
@@ -134,16 +165,7 @@ class Link:
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> Ack:
         """Publish into a stream and wait until it is stored; raise ``Full``, ``Conflict`` or ``Unreachable``."""
-        answer = await self._request(subject, body, headers)
-        found = Found(cast("Json", json.loads(answer.data)))
-        code, why = found.number("error", "err_code"), found.text("error", "description")
-        if code in _WRONG_LAST:
-            raise Conflict(f"{subject}: {why}")
-        if code in _PER_SUBJECT:
-            raise Full(f"{subject} holds as many messages as it may")
-        if found.part("error"):
-            raise Unreachable(f"NATS did not store a message on {subject}: {why}")
-        return Ack(found.number("seq"), bool(found.part("duplicate")))
+        return _stored(subject, await self._request(subject, body, headers))
 
     async def last(self, stream: str, subject: str) -> "Kept | None":
         """Return the newest message on a subject of a stream, if there is one."""
@@ -170,21 +192,38 @@ class Link:
         except (NatsError, OSError) as error:
             raise Unreachable(f"NATS does not answer: {error}") from error
 
+    async def renew(self, subject: str, body: bytes, headers: dict[str, str], term: float) -> None:
+        """Store a lease, and be allowed to write for its term from now on."""
+        began = boot_time()
+        _stored(subject, await self._request(subject, body, headers, is_lease=True))
+        self.valid_until = began + term
+
     async def close(self) -> None:
         """Leave."""
         if not self.client.is_closed:
             await self.client.close()
 
     async def _request(
-        self, subject: str, body: bytes, headers: dict[str, str] | None, patience: float = PATIENCE
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None,
+        patience: float = PATIENCE,
+        *,
+        is_lease: bool = False,
     ) -> Msg:
         await self.here(patience)
+        if not is_lease and boot_time() > self.valid_until:
+            raise Unreachable(f"{self.login.name} was away for longer than its lease, and others went on in its place")
         size = len(body) + sum(len(name) + len(value.encode()) + 4 for name, value in (headers or {}).items())
         if size > self.client.max_payload - _FRAME:
             # The server would not refuse it but shut us out.
             raise Refused(f"{size} bytes on {subject} are more than the NATS server takes at once")
+        before = cancels()
         try:
-            return await self.client.request(subject, body, timeout=patience, headers=headers)
+            answer = await self.client.request(subject, body, timeout=patience, headers=headers)
+            heed(before)
+            return answer
         except (TimeoutError, NatsError, OSError) as error:
             why = str(error) or type(error).__name__
             raise Unreachable(f"NATS does not answer on {subject}: {why}") from error
@@ -238,6 +277,19 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
         wait,
     )
     return link
+
+
+def _stored(subject: str, answer: Msg) -> Ack:
+    """Read what the server says of a message that it was to store."""
+    found = Found(cast("Json", json.loads(answer.data)))
+    code, why = found.number("error", "err_code"), found.text("error", "description")
+    if code in _WRONG_LAST:
+        raise Conflict(f"{subject}: {why}")
+    if code in _PER_SUBJECT:
+        raise Full(f"{subject} holds as many messages as it may")
+    if found.part("error"):
+        raise Unreachable(f"NATS did not store a message on {subject}: {why}")
+    return Ack(found.number("seq"), bool(found.part("duplicate")))
 
 
 def _refusal(subject: str, found: Found) -> Refused | Unreachable:

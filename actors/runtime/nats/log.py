@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from actors.runtime.nats.link import PATIENCE, Link
+from actors.runtime.nats.link import PATIENCE, Link, cancels, heed
 from protocol.errors import Unreachable
 
 BATCH = 200
@@ -60,10 +60,13 @@ async def follow(link: Link, stream: str, subject: str, start: int = 1) -> Async
             await subscription.unsubscribe()
 
 
-async def read_all(link: Link, stream: str, subject: str, start: int = 1) -> list[Entry]:
-    """Return what is there now."""
+async def read_all(link: Link, stream: str, subject: str, start: int = 1, since: datetime | None = None) -> list[Entry]:
+    """Return what is there now, from a sequence on or from a time on."""
     entries: list[Entry] = []
-    while batch := await _fetch(link, stream, subject, start):
+    if since:
+        entries = await _fetch(link, stream, subject, since)
+        start = entries[-1].seq + 1 if entries else 0
+    while start and (batch := await _fetch(link, stream, subject, start)):
         entries += batch
         start = batch[-1].seq + 1
     return entries
@@ -77,11 +80,12 @@ async def _again(link: Link, stream: str, subject: str, start: int) -> list[Entr
             await asyncio.sleep(BEAT / 4)
 
 
-async def _fetch(link: Link, stream: str, subject: str, start: int) -> list[Entry]:
+async def _fetch(link: Link, stream: str, subject: str, start: int | datetime) -> list[Entry]:
     await link.here()
     connection = link.client.stats["reconnects"]
     inbox = link.client.new_inbox()
-    request = {"seq": start, "next_by_subj": subject, "batch": BATCH, "max_bytes": 4_000_000}
+    where = {"seq": start} if isinstance(start, int) else {"start_time": start.isoformat()}
+    request = {**where, "next_by_subj": subject, "batch": BATCH, "max_bytes": 4_000_000}
     try:
         subscription = await link.client.subscribe(inbox)
         try:
@@ -99,8 +103,10 @@ async def _fetch(link: Link, stream: str, subject: str, start: int) -> list[Entr
 async def _collect(subscription: Subscription) -> AsyncIterator[Entry]:
     """Yield one batch."""
     while True:
+        before = cancels()
         try:
             msg = await subscription.next_msg(timeout=PATIENCE)
+            heed(before)
         except TimeoutError as error:
             raise Unreachable(f"NATS does not answer: {error}") from error
         headers = msg.headers or {}

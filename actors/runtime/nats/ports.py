@@ -2,18 +2,24 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from actors.runtime.nats.layout import MAIL, SHARDS, STATE, TIMER, UNACKED, consumer, furnish, hire
+from actors.runtime.nats.clock import ServerClock
+from actors.runtime.nats.identity import believe
+from actors.runtime.nats.layout import EVENT, MAIL, SHARDS, STATE, TIMER, UNACKED, VOICE, furnish
 from actors.runtime.nats.link import Link
-from actors.runtime.nats.pump import Item, Pump, read
-from actors.runtime.ports import Delivery, Mail, Ports, Stored, Take
+from actors.runtime.nats.log import read_all
+from actors.runtime.nats.pump import Item
+from actors.runtime.nats.roster import Roster, new_lease
+from actors.runtime.nats.seat import Seat, Usher
+from actors.runtime.ports import Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address, token
 from protocol.envelope import Envelope, Fire, letter, pack, unpack
 from protocol.errors import Full, Unreachable, Unreadable
-from protocol.node import Fired
+from protocol.node import Fired, Lease
 
 TIMERS = Address("timer", "nats")
 """Who sends what timers say; the message itself lies in the record of the actor."""
@@ -23,24 +29,33 @@ OBJECTS = {"work": "car.work", "proc": "car.proc", "out": "car.out"}
 log = structlog.get_logger()
 
 
-def subject_of(to: Address) -> str:
-    """Return where a message to this address is stored."""
-    return f"{OBJECTS[to.kind]}.{to.key}" if to.kind in OBJECTS else to.subject("mail")
+def subject_of(to: Address, voice: str = VOICE) -> str:
+    """Return where a message to this address is stored, said by a host or (``voice``) by somebody else."""
+    return f"{OBJECTS[to.kind]}.{to.key}" if to.kind in OBJECTS else to.subject(voice)
+
+
+def shard_of(me: Address) -> int:
+    """Return the shard that the server puts the mail of an address into: FNV-1a over its two tokens."""
+    hashed = 2_166_136_261
+    for byte in f"{me.kind}{me.key}".encode():
+        hashed = ((hashed ^ byte) * 16_777_619) & 0xFFFF_FFFF
+    return hashed % SHARDS
 
 
 class NatsPost:
     """Carries what actors say into MAIL, WORK, OUT, EVENT and DEAD."""
 
-    def __init__(self, link: Link) -> None:
-        """Speak over this connection."""
+    def __init__(self, link: Link, voice: str = VOICE) -> None:
+        """Speak over this connection, as a host or (``voice``) as somebody else."""
         self._link = link
+        self._voice = voice
 
     async def send(self, to: Address, envelope: Envelope) -> int:
         """Store an envelope for its receiver."""
         headers, body = pack(envelope)
-        headers["Nats-Msg-Id"] = f"{to}:{envelope.id}"
+        headers["Nats-Msg-Id"] = f"{self._voice}:{to}:{envelope.id}"
         try:
-            return (await self._link.store(subject_of(to), body, headers)).seq
+            return (await self._link.store(subject_of(to, self._voice), body, headers)).seq
         except Full:
             if to.kind == "out" and _passing(envelope):
                 return 0
@@ -57,11 +72,16 @@ class NatsPost:
         headers["Nats-Msg-Id"] = row.id
         await self._link.store(f"{me.subject('event')}.{row.letters[0].name.rpartition('.')[2]}", body, headers)
 
-    async def bury(self, me: Address, envelope: Envelope, why: str) -> None:
+    async def kept(self, me: Address, since: datetime) -> frozenset[str]:
+        """Return the ids of the facts of an actor in EVENT from this time on."""
+        rows = await read_all(self._link, EVENT, f"{me.subject('event')}.*", since=since)
+        return frozenset(row.headers.get("Car-Id", "") for row in rows)
+
+    async def bury(self, to: Address, envelope: Envelope, why: str) -> None:
         """Keep what could not be handled in DEAD."""
         headers, body = pack(envelope)
-        headers |= {"Nats-Msg-Id": f"{me}:{envelope.id}", "Car-Why": _one_line(why)}
-        await self._link.store(f"car.dead.{me.kind}.{me.key.replace('.', '-')}", body, headers)
+        headers |= {"Nats-Msg-Id": f"{to}:{envelope.id}", "Car-To": str(to), "Car-Why": _one_line(why)}
+        await self._link.store(f"car.dead.{to.kind}.{to.key.replace('.', '-')}", body, headers)
 
 
 class NatsStore:
@@ -73,14 +93,16 @@ class NatsStore:
         self.epoch = epoch
 
     async def load(self, me: Address) -> Stored | None:
-        """Return the record, if there is one."""
+        """Return the record, if there is one; somebody may have deleted it by hand, and the next write is over that."""
         found = await self._link.last(STATE, _key(me))
-        return Stored(found.data, found.seq) if found and found.data else None
+        return Stored(found.data, found.seq) if found else None
 
-    async def save(self, me: Address, data: bytes, revision: int) -> int:
+    async def save(self, me: Address, data: bytes, revision: int, ttl: float = 0) -> int:
         """Write by compare-and-set."""
-        ack = await self._link.store(_key(me), data, {"Nats-Expected-Last-Subject-Sequence": str(revision)})
-        return ack.seq
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        if ttl:
+            headers["Nats-TTL"] = f"{ttl:.0f}s"
+        return (await self._link.store(_key(me), data, headers)).seq
 
 
 class NatsTimers:
@@ -91,53 +113,59 @@ class NatsTimers:
         self._link = link
 
     async def set(self, me: Address, name: str, generation: int, due: datetime) -> None:
-        """Store a scheduled message; the newest on its subject is the one that counts."""
+        """Store a scheduled message, on a subject of its own: the server keeps one for each."""
         not_early = due + timedelta(microseconds=999)
         headers = {
             "Nats-Schedule": f"@at {not_early.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": me.subject("fired"),
             "Car-Fire": f"{name}:{generation}",
         }
-        await self._link.store(f"{me.subject('timer')}.{token(name)}", b"", headers)
+        await self._link.store(_schedule(me, name, generation), b"", headers)
 
-    async def cancel(self, me: Address, name: str) -> None:
+    async def cancel(self, me: Address, name: str, generation: int) -> None:
         """Purge the scheduled message; one that has just fired is held off by its generation."""
-        await self._link.api(f"STREAM.PURGE.{TIMER}", {"filter": f"{me.subject('timer')}.{token(name)}"})
+        await self._link.api(f"STREAM.PURGE.{TIMER}", {"filter": _schedule(me, name, generation)})
 
 
 class NatsIntake:
-    """Reads the shards of MAIL, and forwards what has fired into MAIL."""
+    """Reads the shards of MAIL that are this host's, and forwards what has fired into MAIL."""
 
-    def __init__(self, link: Link, post: NatsPost, epoch: str) -> None:
+    def __init__(self, link: Link, post: NatsPost, crew: "NatsCrew", usher: Usher, epoch: str) -> None:
         """Read the mail of this epoch."""
         self._link = link
         self._post = post
+        self._crew = crew
+        self._usher = usher
         self._epoch = epoch
         self._settling: set[asyncio.Task[None]] = set()
 
-    async def run(self, take: Take) -> None:
+    async def run(self, take: Take, leave: Leave) -> None:
         """Hand over deliveries until cancelled."""
-        shards = [f"s{number}" for number in range(SHARDS)]
-        async with asyncio.TaskGroup() as group:
-            for number, name in enumerate(shards):
-                config = consumer(name, f"car.mail.{number}.*.*", unacked=UNACKED, pinned=True)
-                group.create_task(hire(self._link, MAIL, config))
-            group.create_task(hire(self._link, TIMER, consumer("fired", "car.fired.*.*")))
 
         def hand(item: Item) -> None:
             if delivery := self._delivery(item):
                 take(delivery)
 
-        pumps = [Pump(self._link, MAIL, name, hand, pinned=True) for name in shards]
-        await read(self._link, (*pumps, Pump(self._link, TIMER, "fired", self._forward)))
+        def shard(number: int) -> Seat:
+            def let_go() -> None:
+                leave(lambda me: shard_of(me) == number)
+
+            subject = f"car.*.{number}.*.*"
+            return Seat(f"s{number}", MAIL, subject, hand, let_go, shard=number, unacked=UNACKED)
+
+        self._usher.add(*map(shard, range(SHARDS)), Seat("fired", TIMER, "car.fired.*.*", self._forward))
+        await self._usher.run()
 
     def _delivery(self, item: Item) -> Delivery | None:
-        _, _, _, kind, key = item.msg.subject.split(".")
+        _, voice, _, kind, key = item.msg.subject.split(".")
         me = Address(kind, key)
         try:
-            envelope = unpack(item.msg.headers or {}, item.msg.data)
+            envelope = believe(voice, unpack(item.msg.headers or {}, item.msg.data))
         except Unreadable as error:
-            self._start(self._put_aside(item, me, str(error)))
+            if self._crew.newer():
+                self._crew.decline(me)
+            else:
+                self._start(self._put_aside(item, me, str(error)))
             return None
         mail = Mail(me, envelope, self._epoch, item.seq, item.at)
 
@@ -147,7 +175,7 @@ class NatsIntake:
         return Delivery(mail, settle)
 
     async def _put_aside(self, item: Item, me: Address, why: str) -> None:
-        headers = {"Car-Why": _one_line(why), "Nats-Msg-Id": f"{self._epoch}:{item.seq}"}
+        headers = {"Car-To": str(me), "Car-Why": _one_line(why), "Nats-Msg-Id": f"{self._epoch}:{item.seq}"}
         await self._link.store(me.subject("dead"), item.msg.data, headers)
         await self._link.say(item.msg.reply, b"+ACK")
 
@@ -178,12 +206,57 @@ class NatsIntake:
         task.add_done_callback(self._settling.discard)
 
 
-async def open_ports(link: Link) -> Ports:
-    """Make what is missing on the server, and return the ports."""
+class NatsCrew:
+    """The other hosts, by their leases."""
+
+    def __init__(self, roster: Roster) -> None:
+        """Look them up there."""
+        self._roster = roster
+        self._declining: set[asyncio.Task[None]] = set()
+
+    def reads(self, kind: str, own: int) -> int:
+        """Return the newest version that all read."""
+        return min(own, self._roster.reads(kind, own))
+
+    def newer(self) -> bool:
+        """Tell whether a newer one lives."""
+        return self._roster.newer()
+
+    def decline(self, me: Address) -> None:
+        """Leave the shard of an address to newer hosts."""
+        task = asyncio.get_running_loop().create_task(self._roster.decline(shard_of(me)))
+        self._declining.add(task)
+        task.add_done_callback(self._declining.discard)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a host stands on: its ports, the list of all hosts, and the seats that it reads."""
+
+    ports: Ports
+    roster: Roster
+    usher: Usher
+
+
+async def open_house(link: Link, lease: Lease) -> House:
+    """Make what is missing on the server, and return what a host stands on; it is on the list once it reads."""
     epochs = await furnish(link)
-    post = NatsPost(link)
-    store = NatsStore(link, epochs[STATE])
-    return Ports(post, store, NatsTimers(link), NatsIntake(link, post, epochs[MAIL]))
+    clock = ServerClock()
+    await clock.ask(link)
+    roster = Roster(link, lease, clock)
+    usher, crew, post = Usher(link, roster), NatsCrew(roster), NatsPost(link)
+    store, timers = NatsStore(link, epochs[STATE]), NatsTimers(link)
+    intake = NatsIntake(link, post, crew, usher, epochs[MAIL])
+    return House(Ports(post, store, timers, intake, crew, clock), roster, usher)
+
+
+async def open_ports(link: Link) -> Ports:
+    """Return the ports of a host that does nothing but to play its cast."""
+    return (await open_house(link, new_lease("alone", {}))).ports
+
+
+def _schedule(me: Address, name: str, generation: int) -> str:
+    return f"{me.subject('timer')}.{token(name)}-{generation}"
 
 
 def _key(me: Address) -> str:

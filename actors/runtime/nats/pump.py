@@ -1,9 +1,9 @@
 """Reads a consumer so that nothing is lost: deliveries without a gap, or none.
 
-Consumer sequences are contiguous. A gap, a connection that was lost, deliveries dropped by the client or a new pin mean
-that something may be missing: then nothing is accepted, the consumer is reset to its ack floor, and deliveries are
-dropped until consumer sequence 1 comes. If that does not come within ``PATIENCE``, though the server has sent it, the
-consumer is reset again.
+Consumer sequences are contiguous. A gap, a connection that was lost or deliveries dropped by the client mean that
+something may be missing: then nothing is accepted, the consumer is reset to its ack floor, and deliveries are dropped
+until consumer sequence 1 comes. If that does not come within ``PATIENCE``, though the server has sent it, the consumer
+is reset again.
 """
 
 import asyncio
@@ -14,16 +14,19 @@ from datetime import UTC, datetime
 
 import structlog
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
+from actors.runtime.nats.layout import Json, hire
 from actors.runtime.nats.link import Link
-from protocol.errors import CarError, Unreachable
+from protocol.errors import CarError
 
 BATCH = 256
 BEAT = 0.25
-EXPIRES = 1.0
-"""Seconds for which one request for messages is open: shorter than the pin, so that an idle reader keeps it."""
+EXPIRES = 20.0
+"""Seconds for which one request for messages is open: an idle reader costs next to nothing."""
 PATIENCE = 2.0
-GROUP = "host"
+LONGEST = 32.0
+"""Seconds between two looks at a consumer that has never delivered: most are idle."""
 _EXPIRED = ("404", "408")
 """What the server says when a request for messages is over; after anything else the next request waits for a beat."""
 
@@ -39,51 +42,60 @@ class Item:
     at: datetime
 
 
+def _nothing() -> None:
+    """Whoever does not mind."""
+
+
 @dataclass
 class Pump:
-    """Reads one consumer, in order."""
+    """Reads one consumer, in order. ``on_gone`` is told when the server says that there is no such consumer."""
 
     link: Link
     stream: str
     consumer: str
     take: Callable[[Item], None]
-    pinned: bool = False
-    pin: str = ""
+    on_gone: Callable[[], None] = _nothing
     expected: int = 0
     """The consumer sequence that comes next; 0 while nothing is accepted until 1 comes."""
     left: int = 0
     asked: float = 0.0
     reset_at: float = 0.0
+    patience: float = PATIENCE
     resets: int = 0
     inbox: str = ""
+    _subscription: Subscription | None = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _resetting: "asyncio.Task[None] | None" = None
 
-    async def run(self) -> None:
-        """Read until cancelled."""
+    async def open(self, *, fresh: bool = False) -> None:
+        """Begin to read; a ``fresh`` consumer was made just now, and needs no reset."""
         self.inbox = self.link.client.new_inbox()
-        subscription = await self.link.client.subscribe(self.inbox, cb=self._heard)
-        if self.pinned:
-            await self._unpin()
-        self.begin()
-        try:
-            while True:
-                await asyncio.sleep(BEAT)
-                if self.link.client.is_connected:
-                    await self._beat()
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            if not self.link.client.is_closed:
-                await subscription.unsubscribe()
+        self._subscription = await self.link.client.subscribe(self.inbox, cb=self._heard)
+        if fresh:
+            self.reset_at = asyncio.get_running_loop().time()
+            await self._pull()
+        else:
+            self.begin()
 
-    async def _beat(self) -> None:
+    async def close(self) -> None:
+        """Read no more."""
+        for task in self._tasks:
+            task.cancel()
+        subscription, self._subscription = self._subscription, None
+        if subscription and not self.link.client.is_closed:
+            await subscription.unsubscribe()
+
+    def beat(self) -> None:
+        """Look whether all goes on: to be called now and then."""
+        if self._subscription is None or not self.link.client.is_connected:
+            return
         now = asyncio.get_running_loop().time()
-        if self._waits() and now - self.reset_at > PATIENCE:
-            await self._look()
+        if self._waits() and now - self.reset_at > self.patience:
+            self.reset_at, self.patience = now, min(self.patience * 2, LONGEST)
+            self._later(self._look())
         elif self.left <= 0 or now - self.asked > EXPIRES * 1.25:
             self.left = 0
-            await self._pull()
+            self._later(self._pull())
 
     def _waits(self) -> bool:
         """Tell whether the consumer is reset and its first delivery has not come."""
@@ -107,15 +119,14 @@ class Pump:
     def hear(self, msg: Msg) -> None:
         """Take in one message of the inbox: a delivery, or a word of the server."""
         if status := (msg.headers or {}).get("Status"):
-            self._status(status)
+            self._status(status, (msg.headers or {}).get("Description", ""))
             return
         _, _, _, seq, number, stamp, _ = msg.reply.rsplit(".", 6)
-        pin = (msg.headers or {}).get("Nats-Pin-Id", "")
         if self.expected == 0:
             if int(number) != 1:
                 return
-            self.pin, self.expected = pin, 1
-        if int(number) != self.expected or pin != self.pin:
+            self.expected = 1
+        if int(number) != self.expected:
             log.warning("a gap", stream=self.stream, consumer=self.consumer, expected=self.expected, came=number)
             self.doubt()
             return
@@ -125,23 +136,18 @@ class Pump:
             self._later(self._pull())
         self.take(Item(msg, int(seq), datetime.fromtimestamp(int(stamp) / 1e9, UTC)))
 
-    def _status(self, status: str) -> None:
-        if status == "423":
-            self.pin = ""
-            self.doubt()
+    def _status(self, status: str, what: str) -> None:
         self.left = 0
         if status in _EXPIRED:
             self._later(self._pull())
+        elif status == "503" or "Consumer Deleted" in what:
+            self.on_gone()
 
     async def _pull(self) -> None:
         # What is written while the server is away would all be sent when it is back.
         if self.left >= BATCH // 2 or not self.link.client.is_connected:
             return
-        request: dict[str, object] = {"batch": BATCH, "expires": int(EXPIRES * 1e9)}
-        if self.pinned:
-            request["group"] = GROUP
-            if self.pin:
-                request["id"] = self.pin
+        request = {"batch": BATCH, "expires": int(EXPIRES * 1e9)}
         self.left += BATCH
         self.asked = asyncio.get_running_loop().time()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.consumer}"
@@ -151,7 +157,7 @@ class Pump:
             log.debug("pull", error=str(error))
 
     async def _reset(self) -> None:
-        self.expected, self.left, self.pin = 0, 0, ""
+        self.expected, self.left, self.patience = 0, 0, PATIENCE
         self.resets += 1
         try:
             await self.link.api(f"CONSUMER.RESET.{self.stream}.{self.consumer}")
@@ -163,21 +169,18 @@ class Pump:
             self.reset_at = asyncio.get_running_loop().time()
 
     async def _look(self) -> None:
-        """Reset again, but not where nothing was delivered: most readers are idle, and a reset writes to the disk."""
+        """Reset again, but not where nothing was delivered: most readers are idle, and a reset costs the server."""
         try:
-            found = await self.link.api(f"CONSUMER.INFO.{self.stream}.{self.consumer}")
+            found = await self.link.find(f"CONSUMER.INFO.{self.stream}.{self.consumer}")
         except CarError as error:
             log.warning("look", consumer=self.consumer, error=str(error))
-            found = None
-        self.reset_at = asyncio.get_running_loop().time()
-        if self._waits() and (found is None or found.number("delivered", "consumer_seq")):
+            return
+        if found is None:
+            self.on_gone()
+        elif self._waits() and found.number("delivered", "consumer_seq"):
             self.begin()
-
-    async def _unpin(self) -> None:
-        try:
-            await self.link.api(f"CONSUMER.UNPIN.{self.stream}.{self.consumer}", {"group": GROUP})
-        except Unreachable as error:
-            log.warning("unpin", consumer=self.consumer, error=str(error))
+        elif self.left <= 0:
+            await self._pull()
 
     def _later(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -186,23 +189,58 @@ class Pump:
         return task
 
 
-async def read(link: Link, pumps: tuple[Pump, ...]) -> None:
-    """Run pumps side by side until cancelled."""
+async def tend(link: Link, pumps: Callable[[], tuple[Pump, ...]]) -> None:
+    """Keep pumps going until cancelled, those that there are at each moment."""
 
     def doubt() -> None:
-        for pump in pumps:
+        for pump in pumps():
             pump.doubt()
 
     def begin() -> None:
-        for pump in pumps:
+        for pump in pumps():
             pump.begin()
 
     link.on_return.append(begin)
     link.on_loss.append(doubt)
     try:
-        async with asyncio.TaskGroup() as group:
-            for pump in pumps:
-                group.create_task(pump.run())
+        while True:
+            await asyncio.sleep(BEAT)
+            for pump in pumps():
+                pump.beat()
     finally:
         link.on_return.remove(begin)
         link.on_loss.remove(doubt)
+
+
+async def read(link: Link, stream: str, config: dict[str, Json], take: Callable[[Item], None]) -> None:
+    """Read a consumer that nobody else reads until cancelled; make it where it is missing, also in the midst."""
+    name = str(config["durable_name"])
+    missing = asyncio.Event()
+    pump = Pump(link, stream, name, take, on_gone=missing.set)
+
+    async def mend() -> None:
+        while True:
+            await missing.wait()
+            missing.clear()
+            await _again(lambda: hire(link, stream, config))
+            pump.begin()
+
+    await hire(link, stream, config)
+    await pump.open()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(tend(link, lambda: (pump,)))
+            group.create_task(mend())
+    finally:
+        await pump.close()
+
+
+async def _again(deed: Callable[[], Coroutine[None, None, None]]) -> None:
+    while True:
+        try:
+            await deed()
+        except CarError as error:
+            log.info("waiting to read", error=str(error))
+            await asyncio.sleep(BEAT)
+        else:
+            return

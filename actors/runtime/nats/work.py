@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from actors.runtime.nats.layout import WORK, consumer, hire
+from actors.runtime.nats.layout import WORK, consumer
 from actors.runtime.nats.link import Link
-from actors.runtime.nats.pump import Item, Pump, read
-from actors.runtime.ports import Post
+from actors.runtime.nats.pump import Item, read
+from actors.runtime.nats.seat import Seat
+from actors.runtime.ports import Post, Store, Stored
+from actors.runtime.shape import awaited
 from actors.runtime.worker import Worker
 from protocol.address import Address, token
 from protocol.envelope import Envelope, Letter, letter, unpack
@@ -38,6 +40,18 @@ class Bench:
     post: Post
     node: str
     worker: Worker
+    store: Store | None = None
+    """Where it stands whether somebody still waits for a command: one that comes again late is not done again."""
+
+    @property
+    def name(self) -> str:
+        """Name the bench by its machine and its worker."""
+        return f"{token(self.node)}-{token(self.worker.name)}"
+
+    @property
+    def subject(self) -> str:
+        """Return where its commands are."""
+        return f"car.work.{token(self.node)}.{token(self.worker.name)}.*"
 
 
 @dataclass
@@ -62,6 +76,11 @@ class _Shop:
         at = next((at for at, known in enumerate(queue) if known.seq == item.seq), len(queue))
         queue[at : at + 1] = [item]
 
+    def leave(self) -> None:
+        """Finish what is in hand; what waits is done by whoever reads this now."""
+        for queue in self.queues.values():
+            del queue[1:]
+
     async def _work(self, key: str) -> None:
         queue = self.queues[key]
         while queue:
@@ -80,12 +99,26 @@ class _Shop:
         me = Address("work", item.msg.subject.removeprefix("car.work."))
         try:
             asked = unpack(item.msg.headers or {}, item.msg.data)
-            answers = [await self._answer(one, asked.sender) for one in asked.letters]
-            await _patiently(lambda: self._say(Envelope(me, tuple(answers), cause=asked.id), asked))
+            if answers := [await self._answer(one, asked.sender) for one in await self._awaited(asked)]:
+                await _patiently(lambda: self._say(Envelope(me, tuple(answers), cause=asked.id), asked))
         except Exception as error:  # the wall around one command: the next of its key is done all the same
             log.exception("a command is put aside", worker=self.bench.worker.name, subject=item.msg.subject)
             why = f"{type(error).__name__}: {error}"
             await _patiently(lambda: self.bench.post.bury(me, _nobody(me, item), why))
+
+    async def _awaited(self, asked: Envelope) -> tuple[Letter, ...]:
+        """Return the commands that somebody waits for; a host that was frozen for long may send one that is over."""
+        if self.bench.store is None or asked.inbox:
+            return asked.letters
+        store, found = self.bench.store, Stored(b"{}", 0)
+
+        async def look() -> None:
+            nonlocal found
+            found = await store.load(asked.sender) or found
+
+        await _patiently(look)
+        ids = awaited(found.data or b"{}")
+        return tuple(one for one in asked.letters if one.id in ids)
 
     async def _say(self, answers: Envelope, asked: Envelope) -> None:
         try:
@@ -130,14 +163,17 @@ class _Shop:
 
 
 async def serve(benches: tuple[Bench, ...]) -> None:
-    """Let workers work until cancelled."""
-    pumps = []
-    for bench in benches:
-        subject = f"car.work.{token(bench.node)}.{token(bench.worker.name)}.*"
-        name = f"{token(bench.node)}-{token(bench.worker.name)}"
-        await hire(bench.link, WORK, consumer(name, subject))
-        pumps.append(Pump(bench.link, WORK, name, _Shop(bench).take))
-    await read(benches[0].link, tuple(pumps))
+    """Let workers work until cancelled that nobody else on their machine is."""
+    async with asyncio.TaskGroup() as group:
+        for bench in benches:
+            config = consumer(bench.name, bench.subject)
+            group.create_task(read(bench.link, WORK, config, _Shop(bench).take))
+
+
+def seat(bench: Bench) -> Seat:
+    """Return what a host reads whose worker this is; of the hosts of one machine one does."""
+    shop = _Shop(bench)
+    return Seat(bench.name, WORK, bench.subject, shop.take, shop.leave, node=bench.node)
 
 
 async def _patiently(deed: Callable[[], Awaitable[object]]) -> None:

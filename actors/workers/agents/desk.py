@@ -73,6 +73,12 @@ class Desk:
         self._listeners[proc] = (listener, task)
         return listener
 
+    def close(self) -> None:
+        """Listen to nobody: another host of this machine does."""
+        for _, task in self._listeners.values():
+            task.cancel()
+        self._listeners.clear()
+
     async def _attach(self, command: agent.Attach, session: Address) -> agent.Attached:
         if listener := await self.listen(command.proc, session):
             await listener.report()
