@@ -12,11 +12,13 @@ import uvloop
 from actors import hub, repo, session
 from actors.chat import room
 from actors.flow import run
-from actors.runtime.nats import ask
+from actors.runtime.nats import ask, micro
+from actors.runtime.nats.dead import Office
 from actors.runtime.nats.link import Link, connect
 from actors.runtime.nats.ports import House, open_house
 from actors.runtime.nats.roster import new_lease
 from actors.runtime.nats.server import login
+from actors.runtime.nats.top import Overview
 from actors.runtime.nats.work import Bench, seat
 from actors.runtime.place import Hub, find_hub
 from actors.runtime.query import answer
@@ -31,6 +33,7 @@ from protocol.errors import CarError, Refused, Unreachable
 from protocol.message import Message
 from protocol.node import Custody, ListCustody, Refusal
 from protocol.session import DescribeSession, SessionView
+from protocol.top import HostView
 
 ME = Address("door", "host")
 DRAIN = 5.0
@@ -85,10 +88,16 @@ class Host:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._supervisor.run())
             group.create_task(self._look_after())
+            group.create_task(ask.serve(self._link, "car.ask.dead.*", Office(self._link, post, store).answer))
+            group.create_task(ask.serve(self._link, "car.ask.runtime.*", Overview(self._link, store).answer))
+            group.create_task(micro.announce(self._link, self._fare))
             group.create_task(self._link.watch())
             for kind in CAST:
                 if kind != "chat_*":
                     group.create_task(ask.serve(self._link, f"car.ask.{kind}.*", self._answer))
+
+    def _fare(self) -> HostView:
+        return micro.fare(self._house.roster.me, self._supervisor.awake, self._house.usher.held)
 
     async def drain(self) -> None:
         """Leave to other hosts what is not in hand, and finish what is."""

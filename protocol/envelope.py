@@ -114,7 +114,7 @@ def unpack(headers: Mapping[str, str], body: bytes) -> Envelope:
             mark=_mark(headers.get("Car-Mark", "")),
             fire=_fire(headers.get("Car-Fire", "")),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise Unreadable(f"these bytes are no envelope: {error}") from error
 
 

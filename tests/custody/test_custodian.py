@@ -65,7 +65,7 @@ def test_a_successor_works_though_somebody_who_is_to_be_told_of_an_end_takes_not
     async def tell(custodian, link: Link):
         hub = custodian._hub
         Ledger(hub.run / "proc").write(Entry("p1", "session/full", "1-1", 2**22, 1))
-        full = [link.store("car.mail.session.full", b"[]", {"Nats-Msg-Id": str(n)}) for n in range(MAILBOX)]
+        full = [link.store("car.said_custodian.session.full", b"[]", {"Nats-Msg-Id": str(n)}) for n in range(MAILBOX)]
         await asyncio.gather(*full)
         working = asyncio.create_task(custodian.run())
         try:
@@ -92,6 +92,6 @@ async def answered(link: Link, whom: Address) -> Custody:
 
 
 async def newest(link: Link) -> Kept:
-    found = (await link.api(f"STREAM.MSG.GET.{MAIL}", {"last_by_subj": "car.mail.*.session.full"})).part("message")
+    found = (await link.api(f"STREAM.MSG.GET.{MAIL}", {"last_by_subj": "car.said_custodian.*.session.full"})).part("message")
     headers = dict(line.split(": ", 1) for line in b64decode(found["hdrs"]).decode().splitlines()[1:] if line)
     return Kept(found["seq"], headers, b64decode(found["data"]))

@@ -13,14 +13,14 @@ from tests.live.checkout import checkout, demo, subjects
 from tests.world import HUB, hub_at_work
 
 PATH = (
-    ("car.mail.chat_cli.", "chat.Said"),
+    ("car.said_cli.chat_cli.", "chat.Said"),
     ("car.mail.repo.shop", "repo.StartFlow"),
     ("car.mail.run.", "flow.Start"),
     ("car.work.", "work.Look"),
     ("car.mail.run.", "work.Seen"),
     ("car.mail.session.", "session.Prompt"),
     ("car.work.", "node.Spawn"),
-    ("car.mail.session.", "node.Spawned"),
+    ("car.said_custodian.session.", "node.Spawned"),
     ("car.work.", "agent.StartTurn"),
     ("car.proc.", ".in"),
     ("car.proc.", ".out"),
@@ -47,7 +47,7 @@ def test_a_word_in_a_chat_takes_the_path_of_the_house(tmp_path):
             tmp_path / "shop", demo("- write: {path: a.txt, text: a}"), demo("- write: {path: b.txt, text: b}")
         )
         async with hub_at_work(tmp_path) as (hub, door):
-            ops = await connect(login(hub, "host"))
+            ops = await connect(login(hub, "ear"))
             seen: list[tuple[str, str]] = []
 
             async def hear(msg) -> None:
@@ -60,10 +60,11 @@ def test_a_word_in_a_chat_takes_the_path_of_the_house(tmp_path):
             cards: list[Card] = []
             finished = asyncio.Event()
 
-            async def show(card: Card) -> None:
+            async def show(card: Card, _: str) -> str:
                 cards.append(card)
                 if card.final:
                     finished.set()
+                return ""
 
             showing = asyncio.create_task(door.cards("ann", show))
             said = Said(text="/flow start", place=Place(node=hub.node, path=str(path)))

@@ -123,7 +123,7 @@ class NatsWorld(World):
 
     async def dead(self) -> list[tuple[str, str]]:
         kept = await read_all(self.link, DEAD, "car.dead.>")
-        return [("/".join(one.subject.split(".")[2:]), unpack(one.headers, one.data).letters[0].name) for one in kept]
+        return [("/".join(one.subject.split(".")[2:]), one.headers["Car-Name"]) for one in kept]
 
     async def listen(self, inbox: str) -> None:
         async def hear(msg) -> None:

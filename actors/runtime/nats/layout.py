@@ -26,6 +26,7 @@ UNACKED = 20 * MAILBOX
 """Mails of one shard that may be in hand: so many that twenty stuck mailboxes do not hold up the others."""
 _DAY = 86_400
 _GB = 1_000_000_000
+_NODES_BYTES = 10_000_000
 
 
 SHARES = {MAIL: 1, STATE: 4, EVENT: 2, TIMER: 1, WORK: 1, PROC: 8, OUT: 1, SHOWN: 0.5, DEAD: 1}
@@ -112,14 +113,13 @@ STREAMS: dict[str, dict[str, Json]] = {
 }
 NODES_CONFIG: dict[str, Json] = {
     "subjects": ["$KV.NODES.>"],
-    "storage": "memory",
+    "storage": "file",
     "max_msgs_per_subject": 1,
     "allow_direct": True,
     "allow_msg_ttl": True,
     "allow_rollup_hdrs": True,
-    "max_bytes": 10_000_000,
 }
-"""Who is alive: it means nothing after a restart of the server, so it lies in memory."""
+"""Who is alive. On disk all the same: what lies in memory is not there after a restart of the server."""
 
 
 def consumer(name: str, subject: str, *, unacked: int = 1000, unused: float = 3600) -> dict[str, Json]:
@@ -155,7 +155,9 @@ async def renew(link: Link, anew: Anew = NOTHING) -> dict[str, Epochs]:
         bound = int(share * SHARES[name])
         known[name] = await _update(link, name, found, anew) if found else await _make(link, name, bound, anew)
     if await link.find(f"STREAM.INFO.{NODES}") is None:
-        await link.api(f"STREAM.CREATE.{NODES}", {"name": NODES, **NODES_CONFIG})
+        # What the shares leave over is little on a small disk.
+        own = {"name": NODES, "max_bytes": min(share // 2, _NODES_BYTES)}
+        await link.api(f"STREAM.CREATE.{NODES}", {**NODES_CONFIG, **own})
     return known
 
 

@@ -195,7 +195,7 @@ class Link:
     async def renew(self, subject: str, body: bytes, headers: dict[str, str], term: float) -> None:
         """Store a lease, and be allowed to write for its term from now on."""
         began = boot_time()
-        _stored(subject, await self._request(subject, body, headers, is_lease=True))
+        _stored(subject, await self._request(subject, body, headers, term / 2, is_lease=True))
         self.valid_until = began + term
 
     async def close(self) -> None:

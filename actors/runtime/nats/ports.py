@@ -18,13 +18,15 @@ from actors.runtime.nats.seat import Seat, Usher
 from actors.runtime.ports import Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address, token
 from protocol.envelope import Envelope, Fire, letter, pack, unpack
-from protocol.errors import Full, Unreachable, Unreadable
+from protocol.errors import CarError, Full, Unreachable, Unreadable
 from protocol.node import Fired, Lease
 
 TIMERS = Address("timer", "nats")
 """Who sends what timers say; the message itself lies in the record of the actor."""
 OBJECTS = {"work": "car.work", "proc": "car.proc", "out": "car.out"}
 """Kinds of receivers that have a stream of their own."""
+
+_OURS = ("nats-", "car-voice", "car-to", "car-why")
 
 log = structlog.get_logger()
 
@@ -175,9 +177,12 @@ class NatsIntake:
         return Delivery(mail, settle)
 
     async def _put_aside(self, item: Item, me: Address, why: str) -> None:
-        headers = {"Car-To": str(me), "Car-Why": _one_line(why), "Nats-Msg-Id": f"{self._epoch}:{item.seq}"}
-        await self._link.store(me.subject("dead"), item.msg.data, headers)
-        await self._link.say(item.msg.reply, b"+ACK")
+        """Keep bytes in DEAD; where that fails they are delivered again."""
+        try:
+            await put_aside(self._link, item, me, why)
+            await self._link.say(item.msg.reply, b"+ACK")
+        except CarError as error:
+            log.warning("not put aside", to=str(me), error=str(error))
 
     def _forward(self, item: Item) -> None:
         self._start(self._fire(item))
@@ -204,6 +209,14 @@ class NatsIntake:
         task = asyncio.get_running_loop().create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+
+
+async def put_aside(link: Link, item: Item, to: Address, why: str) -> None:
+    """Keep what nobody can read in DEAD, as it is and with the voice that it came in."""
+    object_ = item.msg.subject.split(".")[1]
+    borne = {name: value for name, value in (item.msg.headers or {}).items() if not name.lower().startswith(_OURS)}
+    ours = {"Car-Voice": object_, "Car-To": str(to), "Car-Why": _one_line(why), "Nats-Msg-Id": f"{object_}:{item.seq}"}
+    await link.store(f"car.dead.{to.kind}.{to.key.replace('.', '-')}", item.msg.data, borne | ours)
 
 
 class NatsCrew:

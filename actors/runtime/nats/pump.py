@@ -159,14 +159,19 @@ class Pump:
     async def _reset(self) -> None:
         self.expected, self.left, self.patience = 0, 0, PATIENCE
         self.resets += 1
-        try:
-            await self.link.api(f"CONSUMER.RESET.{self.stream}.{self.consumer}")
-        except CarError as error:
-            log.warning("reset", consumer=self.consumer, error=str(error))
+        while True:
+            try:
+                found = await self.link.find(f"CONSUMER.RESET.{self.stream}.{self.consumer}")
+            except CarError as error:
+                log.debug("reset", consumer=self.consumer, error=str(error))
+                await asyncio.sleep(BEAT)
+            else:
+                break
+        self.reset_at = asyncio.get_running_loop().time()
+        if found is None:
+            self.on_gone()
         else:
             await self._pull()
-        finally:
-            self.reset_at = asyncio.get_running_loop().time()
 
     async def _look(self) -> None:
         """Reset again, but not where nothing was delivered: most readers are idle, and a reset costs the server."""

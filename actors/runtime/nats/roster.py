@@ -74,6 +74,7 @@ class Roster:
         self._renewed = 0.0
         self._asked = -CLOCK
         self._is_leaving = False
+        self._hurry = asyncio.Event()
         self.changed = asyncio.Event()
 
     @property
@@ -90,7 +91,10 @@ class Roster:
             await self._read()
             while True:
                 await self._beat()
-                await asyncio.sleep(BEAT)
+                self._hurry.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT):
+                        await self._hurry.wait()
         finally:
             self._link.on_return.remove(self._look_again)
             with suppress(CarError):  # it lapses by itself
@@ -193,6 +197,7 @@ class Roster:
         for sight in self._seen.values():
             sight.at = boot_time()
         self._renewed = 0.0
+        self._hurry.set()
         self.changed.set()
 
     async def _read(self) -> None:

@@ -99,7 +99,7 @@ class Usher:
             try:
                 await self._settle()
             except CarError as error:
-                log.info("seats wait", host=self._roster.me.name, error=str(error))
+                log.debug("seats wait", host=self._roster.me.name, error=str(error))
                 await asyncio.sleep(AGAIN)
                 self._roster.changed.set()
 
@@ -108,9 +108,9 @@ class Usher:
         mine = {seat.name for seat in self._seats.values() if owner(seat.name, hosts, seat.node, seat.shard) == me}
         await self._stop(name for name in tuple(self._held) if name not in mine)
         if wanted := [self._seats[name] for name in mine if name not in self._held]:
-            log.info("takes seats", host=me, seats=len(wanted))
             await self._oust(wanted)
             await asyncio.gather(*(self._take(seat) for seat in wanted))
+            log.info("took seats", host=me, seats=len(wanted))
 
     async def _take(self, seat: Seat) -> None:
         name = self._own(seat.name)
@@ -125,7 +125,7 @@ class Usher:
         """Another host has taken a seat; where it is still ours by all that we know, it is taken again."""
         if self._held.get(seat.name) is not pump:
             return
-        log.warning("a seat was taken", host=self._roster.me.name, seat=seat.name)
+        log.info("a seat was taken", host=self._roster.me.name, seat=seat.name)
         del self._held[seat.name]
         seat.leave()
         loop = asyncio.get_running_loop()

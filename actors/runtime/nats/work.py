@@ -13,6 +13,7 @@ import structlog
 
 from actors.runtime.nats.layout import WORK, consumer
 from actors.runtime.nats.link import Link
+from actors.runtime.nats.ports import put_aside
 from actors.runtime.nats.pump import Item, read
 from actors.runtime.nats.seat import Seat
 from actors.runtime.ports import Post, Store, Stored
@@ -104,7 +105,7 @@ class _Shop:
         except Exception as error:  # the wall around one command: the next of its key is done all the same
             log.exception("a command is put aside", worker=self.bench.worker.name, subject=item.msg.subject)
             why = f"{type(error).__name__}: {error}"
-            await _patiently(lambda: self.bench.post.bury(me, _nobody(me, item), why))
+            await _patiently(lambda: put_aside(self.bench.link, item, me, why))
 
     async def _awaited(self, asked: Envelope) -> tuple[Letter, ...]:
         """Return the commands that somebody waits for; a host that was frozen for long may send one that is over."""
@@ -188,7 +189,3 @@ async def _patiently(deed: Callable[[], Awaitable[object]]) -> None:
             pause = min(pause * 2, 2.0)
         else:
             return
-
-
-def _nobody(me: Address, item: Item) -> Envelope:
-    return Envelope(me, (letter(Failed(what="unreadable"), f"{me}.{item.seq}"),))
