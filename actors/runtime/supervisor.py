@@ -27,8 +27,9 @@ def actor_of(cast: Cast, kind: str) -> Actor[object] | None:
 class Supervisor:
     """Keeps at most one cell for each address."""
 
-    def __init__(self, cast: Cast, ports: Ports) -> None:
+    def __init__(self, cast: Cast, ports: Ports, idle: float = IDLE) -> None:
         """Wake nobody yet."""
+        self._idle = idle
         self._cast = cast
         self._ports = ports
         self._cells: dict[Address, Cell[object]] = {}
@@ -103,6 +104,6 @@ class Supervisor:
     async def _passivate(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(IDLE / 4)
-            for me in [me for me, cell in self._cells.items() if cell.stale(loop.time(), IDLE)]:
+            await asyncio.sleep(self._idle / 4)
+            for me in [me for me, cell in self._cells.items() if cell.stale(loop.time(), self._idle)]:
                 self._cells.pop(me).abort()

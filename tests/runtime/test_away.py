@@ -9,7 +9,7 @@ from actors.runtime.nats.ask import ask, serve
 from actors.runtime.nats.layout import MAIL, PROC, consumer, furnish, hire
 from actors.runtime.nats.link import Link, Login, connect
 from actors.runtime.nats.log import follow
-from actors.runtime.nats.pump import PATIENCE, Pump, tend
+from actors.runtime.nats.pump import PATIENCE, Item, Pump, read, tend
 from protocol.address import Address
 from protocol.errors import Refused, Unreachable
 from protocol.node import ListCustody, Refusal
@@ -144,17 +144,19 @@ def test_a_reader_without_a_consumer_asks_now_and_then_and_not_all_the_time(tmp_
 
 def test_a_reader_asks_for_nothing_while_the_server_is_away(tmp_path):
     async def tell(server, link):
-        await hire(link, MAIL, consumer("one", "car.*.*.*.*"))
-        async with pumping(link, "one") as pump:
-            await until(lambda: pump.asked > 0)
-            await kill(server, link)
-            before = link.client.stats["out_msgs"]
-            await asyncio.sleep(1.5)
-            assert link.client.stats["out_msgs"] == before
-            await revive(server, link)
-            pump.begin()
-            await link.store("car.mail.account.a", b"1", {})
-            await until(lambda: pump.expected == 2)
+        taken: list[Item] = []
+        reading = asyncio.create_task(read(link, MAIL, consumer("one", "car.*.*.*.*"), taken.append))
+        await link.store("car.mail.account.a", b"1", {})
+        await until(lambda: len(taken) == 1)
+        await kill(server, link)
+        before = link.client.stats["out_msgs"]
+        await asyncio.sleep(1.5)
+        assert link.client.stats["out_msgs"] == before
+        await revive(server, link)
+        await link.store("car.mail.account.a", b"2", {})
+        await until(lambda: [item.msg.data for item in taken[1:]] == [b"1", b"2"])
+        reading.cancel()
+        await asyncio.wait([reading])
 
     story(tmp_path, tell)
 

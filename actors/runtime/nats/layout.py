@@ -123,10 +123,16 @@ NODES_CONFIG: dict[str, Json] = {
 
 
 def consumer(name: str, subject: str, *, unacked: int = 1000, unused: float = 3600) -> dict[str, Json]:
-    """Return the configuration of a consumer, which the server forgets when nobody has read it for ``unused`` seconds.
+    """Return the configuration of a consumer that its reader makes.
 
-    What it has delivered is kept in memory: a reader begins anew at what is not acknowledged, whenever in doubt.
+    The server forgets it when nobody has read it for ``unused`` seconds. What it has delivered is kept in memory: a
+    reader begins anew at what is not acknowledged, whenever in doubt.
     """
+    return {**lasting(name, subject, unacked), "mem_storage": True, "inactive_threshold": _seconds(unused)}
+
+
+def lasting(name: str, subject: str, unacked: int) -> dict[str, Json]:
+    """Return the configuration of a consumer that stays for readers who may not make one."""
     return {
         "durable_name": name,
         "name": name,
@@ -136,8 +142,6 @@ def consumer(name: str, subject: str, *, unacked: int = 1000, unused: float = 36
         "max_deliver": -1,
         "filter_subject": subject,
         "deliver_policy": "all",
-        "mem_storage": True,
-        "inactive_threshold": _seconds(unused),
     }
 
 

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import SlowConsumerError
 
+from actors.runtime.nats.request import Requests
 from actors.runtime.ports import Conflict
 from protocol.errors import Full, Refused, Unreachable
 
@@ -118,6 +119,7 @@ class Link:
         """Take over a connected client."""
         self.client = client
         self.login = login
+        self.requests = Requests(client)
         self.on_return: list[Callable[[], None]] = []
         self.on_loss: list[Callable[[], None]] = []
         self.trouble = ""
@@ -153,9 +155,11 @@ class Link:
             raise _refusal(subject, found)
         return found
 
-    async def find(self, subject: str, body: Mapping[str, object] | None = None) -> Found | None:
+    async def find(
+        self, subject: str, body: Mapping[str, object] | None = None, patience: float = PATIENCE
+    ) -> Found | None:
         """Ask for something that may not be there."""
-        answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None)
+        answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None, patience)
         found = Found(cast("Json", json.loads(answer.data)))
         if found.number("error", "err_code") in _MISSING:
             return None
@@ -219,14 +223,7 @@ class Link:
         if size > self.client.max_payload - _FRAME:
             # The server would not refuse it but shut us out.
             raise Refused(f"{size} bytes on {subject} are more than the NATS server takes at once")
-        before = cancels()
-        try:
-            answer = await self.client.request(subject, body, timeout=patience, headers=headers)
-            heed(before)
-            return answer
-        except (TimeoutError, NatsError, OSError) as error:
-            why = str(error) or type(error).__name__
-            raise Unreachable(f"NATS does not answer on {subject}: {why}") from error
+        return await self.requests.ask(subject, body, headers, patience)
 
 
 async def connect(login: Login, *, wait: float = 10.0) -> Link:
@@ -243,6 +240,7 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
 
     async def lost() -> None:
         log.warning("nats is away", user=login.name)
+        link.requests.break_off(f"the wire to the NATS server at {login.url} broke")
 
     async def closed() -> None:
         link.gone.set()
@@ -251,6 +249,7 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
         # While the server is away the same is said five times a second.
         say = log.debug if link.trouble == _what(error) else log.warning
         link.trouble = _what(error)
+        link.requests.hear_error(link.trouble)
         say("nats says", user=login.name, error=link.trouble)
         if isinstance(error, SlowConsumerError):
             for tell in link.on_loss:
@@ -276,6 +275,7 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
         link,
         wait,
     )
+    await link.requests.listen()
     return link
 
 

@@ -9,12 +9,13 @@ import structlog
 
 from actors.runtime.nats.clock import ServerClock
 from actors.runtime.nats.identity import believe
-from actors.runtime.nats.layout import EVENT, MAIL, SHARDS, STATE, TIMER, UNACKED, VOICE, furnish
+from actors.runtime.nats.layout import EVENT, MAIL, OUT, SHARDS, STATE, TIMER, UNACKED, VOICE, furnish, hire, lasting
 from actors.runtime.nats.link import Link
 from actors.runtime.nats.log import read_all
 from actors.runtime.nats.pump import Item
 from actors.runtime.nats.roster import Roster, new_lease
 from actors.runtime.nats.seat import Seat, Usher
+from actors.runtime.nats.users import BRIDGES
 from actors.runtime.ports import Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address, token
 from protocol.envelope import Envelope, Fire, letter, pack, unpack
@@ -254,6 +255,8 @@ class House:
 async def open_house(link: Link, lease: Lease) -> House:
     """Make what is missing on the server, and return what a host stands on; it is on the list once it reads."""
     epochs = await furnish(link)
+    for bridge in BRIDGES:
+        await hire(link, OUT, lasting(bridge, f"car.out.{bridge}.*", UNACKED))
     clock = ServerClock()
     await clock.ask(link)
     roster = Roster(link, lease, clock)

@@ -161,7 +161,7 @@ class Pump:
         self.resets += 1
         while True:
             try:
-                found = await self.link.find(f"CONSUMER.RESET.{self.stream}.{self.consumer}")
+                found = await self.link.find(f"CONSUMER.RESET.{self.stream}.{self.consumer}", None, PATIENCE)
             except CarError as error:
                 log.debug("reset", consumer=self.consumer, error=str(error))
                 await asyncio.sleep(BEAT)
