@@ -23,13 +23,13 @@ def free_port() -> int:
 class Server:
     """One nats-server; it may be killed and started again on the same port and store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         stream = f'jetstream {{ store_dir: "{folder}", sync_interval: always }}'
-        config = f'listen: "127.0.0.1:{self.port}"\nmax_payload: 8MB\n{stream}\n'
+        config = f'listen: "127.0.0.1:{self.port}"\nmax_payload: 8MB\n{stream}\n{more}\n'
         (folder / "server.conf").write_text(config)
 
     def start(self) -> None:

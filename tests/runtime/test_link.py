@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
-from actors.runtime.nats.link import Login, connect
+from actors.runtime.nats.layout import furnish
+from actors.runtime.nats.link import PATIENCE, Login, connect
 from protocol.errors import Refused, Unreachable
 from tests.disk import fill, small_disk
-from tests.server import Server, free_port
+from tests.runtime.wire import Wire
+from tests.server import Server, free_port, until
 
 
 def complaint(port: int) -> str:
@@ -45,3 +48,50 @@ def test_what_a_full_disk_prevents_may_be_tried_again_and_what_is_wrong_may_not(
 
     with small_disk(tmp_path / "disk", "20M") as disk, Server(disk) as server:
         asyncio.run(run(server))
+
+
+def test_who_waits_when_the_wire_breaks_hears_of_it_at_once(tmp_path):
+    async def run():
+        with Server(tmp_path) as server:
+            async with Wire(server.port) as wire:
+                link = await connect(Login(wire.url, "test"))
+                await furnish(link)
+                wire.stall("down")
+                storing = asyncio.create_task(link.store("car.event.a.b.C", b"{}", {}))
+                await until(lambda: link.requests._open)
+                began = time.monotonic()
+                wire.cut()
+                with pytest.raises(Unreachable, match="broke"):
+                    await storing
+                assert time.monotonic() - began < PATIENCE / 2
+                wire.flow()
+                await link.store("car.event.a.b.C", b"{}", {})
+                await link.close()
+
+    asyncio.run(run())
+
+
+def test_what_the_server_does_not_allow_is_told_at_once_and_not_as_an_absence(tmp_path):
+    async def run():
+        permission = 'publish: { allow: ["$JS.API.>", "car.event.>"] }, subscribe: { allow: [">"] }'
+        users = f'{{ user: "ann", password: "pw", permissions: {{ {permission} }} }}'
+        with Server(tmp_path, f"authorization {{ users: [ {users} ] }}") as server:
+            link = await connect(Login(server.url.replace("//", "//ann:pw@"), "test"))
+            began = time.monotonic()
+            with pytest.raises(Unreachable, match="does not allow us car.mail.hub.main"):
+                await link.store("car.mail.hub.main", b"{}", {})
+            assert time.monotonic() - began < PATIENCE / 2
+            await link.close()
+
+    asyncio.run(run())
+
+
+def test_a_question_that_nobody_hears_is_answered_at_once(tmp_path):
+    async def run():
+        with Server(tmp_path) as server:
+            link = await connect(Login(server.url, "test"))
+            with pytest.raises(Unreachable, match="nobody answers on car.ask.hub.main"):
+                await link.ask("car.ask.hub.main", b"", {})
+            await link.close()
+
+    asyncio.run(run())
