@@ -12,6 +12,7 @@ import uvloop
 from actors import hub, repo, session
 from actors.chat import room
 from actors.flow import run
+from actors.runtime.journal import open_journal
 from actors.runtime.nats import ask, micro
 from actors.runtime.nats.dead import Office
 from actors.runtime.nats.link import Link, connect
@@ -175,6 +176,7 @@ def main() -> None:
     if "--help" in sys.argv[1:]:
         sys.stdout.write("usage: CAR_HUB=PATH car-host    (It is started by the keeper)\n")
         return
+    open_journal()
     try:
         uvloop.run(play(find_hub()))
     except (Refused, Unreachable) as error:

@@ -26,5 +26,9 @@ class Unreachable(CarError):
     """The wire or the store did not answer: the only kind that is tried again."""
 
 
-class Full(Unreachable):
-    """The mailbox holds as many messages as it may. Nothing was stored."""
+class Unsent(Unreachable):
+    """It surely was not stored; of a plain ``Unreachable`` nobody knows."""
+
+
+class Full(Unsent):
+    """The mailbox holds as many messages as it may."""

@@ -20,6 +20,7 @@ from actors.custody.child import Child, spawn
 from actors.custody.ledger import Entry, Ledger
 from actors.custody.tree import end_tree
 from actors.runtime import process
+from actors.runtime.journal import open_journal
 from actors.runtime.nats import ask
 from actors.runtime.nats.link import Link, connect
 from actors.runtime.nats.ports import NatsPost
@@ -251,6 +252,7 @@ def main() -> None:
     if "--help" in sys.argv[1:]:
         sys.stdout.write("usage: CAR_HUB=PATH car-custodian    (It is started by the keeper)\n")
         return
+    open_journal()
     try:
         asyncio.run(take_custody(find_hub()))
     except (Refused, Unreachable) as error:

@@ -191,13 +191,21 @@ class Deeds(Generic[S]):
             try:
                 await self._ports.post.send(out.to, envelope)
             except Full as error:
+                await self._unmoved(revision)
                 if loop.time() > until:
                     await self.bury(out.to, envelope, f"given up: {error}")
                     return str(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
+                await self._unmoved(revision)
             else:
                 return ""
+
+    async def _unmoved(self, revision: int) -> None:
+        """Raise ``Conflict`` where somebody else has gone on with this record: what we still say may be given up."""
+        stored = await self._ports.store.load(self._trade.me)
+        if stored is None or stored.revision != revision:
+            raise Conflict(f"{self._trade.me} went on elsewhere while this host waited to speak for it")
 
 
 def _unless_raised(why: str | BaseException) -> str:

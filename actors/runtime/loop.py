@@ -1,29 +1,41 @@
 """pykka on an event loop: an actor without a thread, that has a task only while its inbox is not empty.
 
 A subclass of ``pykka.Actor`` by its three documented extension points. What pykka does by blocking a thread is done by
-awaiting here; to block on the loop's own thread is refused. Private names of pykka that this file leans on are held by
-a test: ``_handle_failure``, ``_handle_receive``, ``_actor_loop_teardown``, ``_actor_ref``, ``_ActorStop``.
+awaiting here; to block on the loop's own thread is refused, before anything has an effect. An idle actor is small: it
+has no task, no lock, no queue, and a name and a reference only when somebody asks for them. Names of pykka that this
+file leans on, though they are private or undocumented, are held by a test: ``_handle_failure``, ``_handle_receive``,
+``_actor_loop_setup``, ``_actor_loop_teardown``, ``_stop``, ``_ActorStop``, and the four fields of an actor.
 """
 
 import asyncio
+import itertools
 import sys
 from collections import deque
 from collections.abc import Awaitable, Generator
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 import pykka
-from pykka import ActorRegistry
+from pykka import ActorDeadError, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 T = TypeVar("T")
+A = TypeVar("A", bound=pykka.Actor)
 
 BATCH = 64
 """Messages that one actor handles before the others get a turn."""
 
+_NOTHING: deque[Envelope[object]] = deque(maxlen=0)
+"""The queue of all who have none: 600 bytes less for each actor that is idle."""
+_numbers = itertools.count(1)
+
 
 class WouldBlockError(RuntimeError):
     """To wait here would hold up the loop that is to bring the answer."""
+
+
+class CutShortError(RuntimeError):
+    """What an actor was waiting for was cancelled, and not the actor: a failure as any other."""
 
 
 class LoopFuture(pykka.Future[T]):
@@ -32,62 +44,128 @@ class LoopFuture(pykka.Future[T]):
     def __init__(self) -> None:
         """Belong to the loop that runs now."""
         super().__init__()
-        self._future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.pending: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def get(self, *, timeout: float | None = None) -> T:
         """Return what is there already; nobody waits here."""
-        if not self._future.done():
+        if not self.pending.done():
             raise WouldBlockError(f"await this instead of waiting (timeout {timeout})")
-        return self._future.result()
+        return self.pending.result()
 
     def set(self, value: T | None = None) -> None:
         """Give the value."""
-        if not self._future.done():
-            self._future.set_result(value)  # type: ignore[arg-type]  # pykka lets a future of nothing be set to None
+        if not self.pending.done():
+            self.pending.set_result(value)  # type: ignore[arg-type]  # pykka lets a future of nothing be set to None
 
     def set_exception(self, exc_info: object = None) -> None:
         """Give the exception that is handled now, or the one of ``exc_info``."""
         found = exc_info if isinstance(exc_info, tuple) else sys.exc_info()
-        if not self._future.done() and isinstance(found[1], BaseException):
-            self._future.set_exception(found[1])
+        if not self.pending.done() and isinstance(found[1], BaseException):
+            self.pending.set_exception(found[1])
+
+    def set_get_hook(self, func: object) -> NoReturn:
+        """Refuse what ``map``, ``filter``, ``join`` and ``reduce`` are made of: nobody calls a hook in an await."""
+        raise WouldBlockError(f"await this and then do {func!r}: on a loop nothing is computed by waiting")
 
     def __await__(self) -> Generator[None, None, T]:
         """Wait for the value."""
-        return (yield from self._future.__await__())
+        return (yield from self.pending.__await__())
 
 
 class LoopInbox:
-    """What waits for one actor. It wakes its actor when something comes."""
+    """What waits for one actor. It wakes its actor when something comes, and has a queue only while something is in.
+
+    Whether it is shut is what pykka keeps in a ``threading.Event``, with a lock, a condition and a queue for each.
+    """
+
+    __slots__ = ("_shut", "actor", "waiting")
 
     def __init__(self) -> None:
-        """Be empty, and wake nobody yet."""
-        self.waiting: deque[Envelope[object]] = deque()
+        """Be empty and open, and wake nobody yet."""
+        self.waiting = _NOTHING
         self.actor: LoopActor | None = None
+        self._shut = False
+
+    def is_set(self) -> bool:
+        """Tell whether it is shut."""
+        return self._shut
+
+    def set(self) -> None:
+        """Shut it, for ever."""
+        self._shut = True
 
     def put(self, envelope: Envelope[object], /) -> None:
         """Take a message in."""
-        self.waiting.append(envelope)
         if self.actor is not None:
+            # Before the message is in: a thread without a loop cannot wake anybody, and hears so without an effect.
             self.actor.wake()
+        if self.waiting is _NOTHING:
+            self.waiting = deque()
+        self.waiting.append(envelope)
 
     def get(self) -> Envelope[object]:
         """Take the oldest message out."""
-        return self.waiting.popleft()
+        oldest = self.waiting.popleft()
+        if not self.waiting:
+            self.waiting = _NOTHING
+        return oldest
 
     def empty(self) -> bool:
         """Tell whether nothing waits."""
         return not self.waiting
 
 
+class LoopRef(ActorRef[A]):
+    """A reference to an actor on a loop: it answers by ``await``, and does not wait."""
+
+    def ask(self, message: object, *, block: bool = False, timeout: float | None = None) -> LoopFuture[object]:
+        """Send a message and return what is to be awaited; who gives up sooner wraps it in ``asyncio.timeout``."""
+        _refuse(block=block, timeout=timeout)
+        return super().ask(message, block=False)  # type: ignore[return-value]  # the actor's class makes this future
+
+    def stop(  # type: ignore[override]  # what would return a bool is refused
+        self, *, block: bool = False, timeout: float | None = None
+    ) -> LoopFuture[bool]:
+        """Let the actor end after what waits already; the answer is whether it was alive."""
+        _refuse(block=block, timeout=timeout)
+        stopped: LoopFuture[bool] = LoopFuture()
+
+        def tell(asked: asyncio.Future[object]) -> None:
+            stopped.set(asked.exception() is None)
+
+        self.ask(_ActorStop()).pending.add_done_callback(tell)
+        return stopped
+
+
 class LoopActor(pykka.Actor):
-    """An actor whose ``on_receive`` may await. One message at a time, in order."""
+    """An actor whose ``receive`` may await. One message at a time, in order."""
 
     actor_inbox: LoopInbox
 
     def __init__(self) -> None:
-        """Be idle."""
-        super().__init__()
+        """Be idle. The fields are those of ``pykka.Actor``, without an event; name and reference are made on demand."""
+        self._number = 0
+        self._actor_ref: LoopRef[Self] | None = None  # type: ignore[assignment]  # see actor_ref
+        self.actor_inbox = self._create_actor_inbox()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]  # pykka only reads it
+        """Return a name that no other actor of this process has."""
+        self._number = self._number or next(_numbers)
+        return f"urn:loop:{self._number}"
+
+    @property
+    def actor_stopped(self) -> LoopInbox:  # type: ignore[override]  # all that pykka calls of an event is there
+        """Return what tells whether this actor has ended."""
+        return self.actor_inbox
+
+    @property
+    def actor_ref(self) -> "LoopRef[Self]":
+        """Return the reference, always the same."""
+        if self._actor_ref is None:
+            self._actor_ref = LoopRef(self)
+        return self._actor_ref
 
     @staticmethod
     def _create_actor_inbox() -> LoopInbox:
@@ -98,31 +176,55 @@ class LoopActor(pykka.Actor):
         return LoopFuture()
 
     def begin(self) -> Self:
-        """Start this very actor and return it: for its owner, who needs more of it than a reference."""
-        ActorRegistry.register(self.actor_ref)
+        """Start this very actor and return it: for its owner, who needs more of it than a reference, and ends it.
+
+        It is not on pykka's list of all actors: that is for those whom nobody owns, and is slow where it is long.
+        """
         self._start_actor_loop()
         return self
 
+    def tell(self, message: object) -> None:
+        """Do as ``actor_ref.tell`` does, for its owner."""
+        if self.actor_stopped.is_set():
+            raise ActorDeadError(f"{self} has ended")
+        self.actor_inbox.put(Envelope(message))
+
     def _start_actor_loop(self) -> None:
         self.actor_inbox.actor = self
+        self._actor_loop_setup()
+        if self.actor_stopped.is_set():
+            self._end()
+        elif not self.actor_inbox.empty():
+            self.wake()
 
     @property
     def busy(self) -> bool:
         """Tell whether a message is in hand or waits."""
         return self._task is not None or not self.actor_inbox.empty()
 
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether it is this actor that was cancelled, and not only what it waits for."""
+        return self._task is not None and self._task.cancelling() > 0
+
     def wake(self) -> None:
         """See that what waits is handled."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=str(self))
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     def abort(self) -> None:
         """Let go of the message in hand at its next await, and of all that waits. For tests and for a lost host."""
-        self.actor_inbox.waiting.clear()
-        self.actor_stopped.set()
-        ActorRegistry.unregister(self.actor_ref)
+        self._end()
         if self._task is not None:
             self._task.cancel()
+
+    def _end(self) -> None:
+        """Be dead: who waits for an answer hears so, and the inbox holds this actor no longer."""
+        if self._actor_ref is not None:
+            ActorRegistry.unregister(self._actor_ref)
+        self.actor_stopped.set()
+        self._actor_loop_teardown()
+        self.actor_inbox.actor = None
 
     async def _run(self) -> None:
         handled = 0
@@ -132,30 +234,55 @@ class LoopActor(pykka.Actor):
                 handled += 1
                 if handled % BATCH == 0:
                     await asyncio.sleep(0)
-            if self.actor_stopped.is_set():
-                self._actor_loop_teardown()
+        except asyncio.CancelledError:
+            # Whoever cancels the task ends the actor: pykka would take this for the end of all actors.
+            self._end()
+            raise
         finally:
             self._task = None
-            if not self.actor_inbox.empty() and not self.actor_stopped.is_set():
-                self.wake()
+        if self.actor_stopped.is_set():
+            self._end()
+        elif not self.actor_inbox.empty():
+            self.wake()
 
     async def _handle(self, envelope: Envelope[object]) -> None:
-        if isinstance(envelope.message, _ActorStop):
-            ActorRegistry.unregister(self.actor_ref)
-            self.actor_stopped.set()
-            answer: object = None
+        asker = envelope.reply_to
+        try:
+            answer = self._handle_receive(envelope.message)
+            if hasattr(answer, "__await__"):
+                answer = await answer
+        except asyncio.CancelledError:
+            if self.cancelled:
+                if asker is not None:
+                    asker.set_exception((ActorDeadError, ActorDeadError(f"{self} was ended in this message"), None))
+                raise
+            self._blame(asker, CutShortError(f"{self} waited for something that was cancelled"))
+        except Exception as error:  # noqa: BLE001  # the wall of the actor: its failure goes to the asker or to pykka's log
+            self._blame(asker, error)
         else:
+            if asker is not None:
+                asker.set(answer)
+
+    def _blame(self, asker: pykka.Future[object] | None, error: Exception) -> None:
+        """Let the asker have the failure; where nobody has asked, the actor has failed."""
+        if asker is not None:
+            asker.set_exception((type(error), error, error.__traceback__))
+        else:
+            self._handle_failure(type(error), error, error.__traceback__)
             try:
-                answer = await self.receive(envelope.message)
-            except Exception:  # noqa: BLE001  # the wall of the actor: its failure goes to the asker or to pykka's log
-                if envelope.reply_to is None:
-                    self._handle_failure(*sys.exc_info())
-                    return
-                envelope.reply_to.set_exception()
-                return
-        if envelope.reply_to is not None:
-            envelope.reply_to.set(answer)
+                self.on_failure(type(error), error, error.__traceback__)
+            except Exception:  # noqa: BLE001  # the same wall: a hook that fails is logged, as pykka does
+                self._handle_failure(*sys.exc_info())
+
+    def on_receive(self, message: object) -> Awaitable[object]:
+        """Handle one message that is none of pykka's own."""
+        return self.receive(message)
 
     def receive(self, message: object) -> Awaitable[object]:
         """Handle one message."""
         raise NotImplementedError(f"{self} does not say what it does with {message!r}")
+
+
+def _refuse(*, block: bool, timeout: float | None) -> None:
+    if block:
+        raise WouldBlockError(f"await this instead of waiting (timeout {timeout})")

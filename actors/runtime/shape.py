@@ -102,7 +102,7 @@ def _sunk(actor: Actor[S], record: Record[S], lowest: int) -> bytes:
         try:
             return _as(actor, record, version)
         except NoWayDown as error:
-            log.info("written as a newer version", kind=actor.kind, asked=version, why=str(error))
+            log.debug("written as a newer version", kind=actor.kind, asked=version, why=str(error))
         except Exception:  # the wall around a bug in a way down: as it is, the state can always be written
             log.exception("no way down", kind=actor.kind, asked=version)
     return record.model_dump_json().encode()

@@ -18,7 +18,12 @@ from protocol.work import Work
 CAR = ".codex-autorunner"
 LIMIT = 1_000_000
 """Bytes of the longest text that is read or written."""
+RESERVE = 500_000_000
+"""Bytes that a disk must have left for new work to begin: what runs may then come to its end on them."""
+_PART = 10
+"""Of a small disk, this part of it is enough."""
 
+_MB = 1_000_000
 _RUN = re.compile(r"[A-Za-z0-9_-]+")
 _MEND = {
     errno.ENOSPC: "make room on that disk",
@@ -125,6 +130,17 @@ def write(path: Path, text: str, *, fresh: bool = False) -> None:
         raise WorkFailed(sentence(error, path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def want_room(folder: Path, reserve: int = RESERVE) -> None:
+    """Raise ``WorkFailed`` where a disk has less left than new work should find; who works goes on to the last byte."""
+    disk = os.statvfs(folder)
+    left, wanted = disk.f_bavail * disk.f_frsize, min(reserve, disk.f_blocks * disk.f_frsize // _PART)
+    if left < wanted:
+        raise WorkFailed(
+            f"the disk of {folder} has {left / _MB:.0f} MB left, and nothing new is begun below {wanted / _MB:.0f} MB; "
+            "make room there"
+        )
 
 
 def settle(folder: Path) -> None:

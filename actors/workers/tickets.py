@@ -22,13 +22,16 @@ _TEXTS = 1_000_000
 """Characters of all tickets' texts together, so that what was seen fits in one message."""
 
 
-def worker(agents: Callable[[], frozenset[str]]) -> Worker:
-    """Return the worker; ``agents`` returns those whom a ticket may name now (besides ``user``)."""
+def worker(agents: Callable[[], frozenset[str]], *needed: Path, reserve: int = disk.RESERVE) -> Worker:
+    """Return the worker; ``agents`` returns those whom a ticket may name now (besides ``user``).
+
+    A run begins only where its disk, and that of each folder ``needed``, has the reserve left.
+    """
     return Worker(
         "tickets",
         dict(
             (
-                does(Prepare, disk.in_thread(_prepare)),
+                does(Prepare, disk.in_thread(partial(_prepare, needed=needed, reserve=reserve))),
                 does(Look, disk.in_thread(partial(_look, agents=agents))),
                 does(Write, disk.in_thread(partial(_write, agents=agents))),
             )
@@ -36,8 +39,12 @@ def worker(agents: Callable[[], frozenset[str]]) -> Worker:
     )
 
 
-def _prepare(command: Prepare) -> Prepared:
-    _make_folders(disk.checkout(command.checkout))
+def _prepare(command: Prepare, needed: tuple[Path, ...], reserve: int) -> Prepared:
+    checkout = disk.checkout(command.checkout)
+    if command.run:
+        for folder in (checkout, *needed):
+            disk.want_room(folder, reserve)
+    _make_folders(checkout)
     if command.run:
         for name in _RUN_FOLDERS:
             (disk.run_folder(command.checkout, command.run) / name).mkdir(parents=True, exist_ok=True)

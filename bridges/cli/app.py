@@ -37,11 +37,17 @@ TABLE = {
     "down": Entry("start", "Pause what runs and end CAR."),
     "restart": Entry("start", "Renew the host; agents go on working meanwhile."),
     "status": Entry("start", "Show processes, repositories and runs."),
+    "backup": Entry("backup", "Save the store of the hub in a file."),
+    "restore": Entry("backup", "Put back what was saved."),
     "chat": Entry("chat", "Talk to CAR here."),
     "say": Entry("chat", "Say one line and show what is answered."),
     "repo": Entry("repo", "The repositories of the hub: add, list."),
     "flow": Entry("flow", "Work through the tickets: start, status, stop, resume."),
     "ticket": Entry("ticket", "The tickets of this checkout: list, lint, new."),
+    "top": Entry("top", "Watch hosts, mailboxes, dead letters and streams."),
+    "dead": Entry("dead", "Letters that could not be handled: list, show, retry, drop."),
+    "key": Entry("key", "Who may come in: list, rotate, retire, show-config."),
+    "nats": Entry("nats", "Look at the NATS server: ls, info, sub."),
 }
 
 

@@ -114,6 +114,10 @@ NEEDS_A_HUB = (
     ("repo", "add", "."),
     ("flow", "start"),
     ("flow", "status"),
+    ("dead", "list"),
+    ("top", "--once"),
+    ("key", "list"),
+    ("nats", "ls"),
 )
 
 
@@ -129,7 +133,7 @@ def test_a_hub_that_is_named_but_is_none_is_named_in_the_sentence(tmp_path: Path
     assert done.stderr == f"car: no hub in {tmp_path}/x, type: car init --hub {tmp_path}/x\n"
 
 
-NEEDS_A_HOST = tuple(words for words in NEEDS_A_HUB if words[0] not in ("up", "down", "restart"))
+NEEDS_A_HOST = tuple(words for words in NEEDS_A_HUB if words[0] not in ("up", "down", "restart", "key"))
 
 
 @pytest.mark.parametrize("words", NEEDS_A_HOST, ids=" ".join)
@@ -218,7 +222,7 @@ def test_init_says_what_to_type_next(checkout: Path):
 def test_nobody_else_can_read_the_seeds_of_a_hub(tmp_path: Path):
     car(tmp_path, "init")
     seeds = tuple((tmp_path / HOME / "hub" / "nats").glob("*.seed"))
-    assert len(seeds) == 3
+    assert {path.stem for path in seeds} == {"host", "custodian", "cli", "telegram", "web", "ops", "ear"}
     assert {path.stat().st_mode & 0o777 for path in seeds} == {0o600}
 
 

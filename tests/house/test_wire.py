@@ -5,11 +5,13 @@ from pathlib import Path
 
 import protocol.agent
 import protocol.chat
+import protocol.dead
 import protocol.flow
 import protocol.hub
 import protocol.node
 import protocol.repo
 import protocol.session
+import protocol.top
 import protocol.work
 from protocol.message import known, names
 
@@ -17,11 +19,13 @@ GOLDEN = Path(__file__).parent / "wire.json"
 MODULES = (
     protocol.agent,
     protocol.chat,
+    protocol.dead,
     protocol.flow,
     protocol.hub,
     protocol.node,
     protocol.repo,
     protocol.session,
+    protocol.top,
     protocol.work,
 )
 

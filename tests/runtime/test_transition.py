@@ -6,14 +6,14 @@ import pytest
 
 from actors.runtime.effects import Asker
 from actors.runtime.ports import Mail
-from actors.runtime.record import Answer, Parcel, Record, Row
+from actors.runtime.record import Answer, DropTimer, Parcel, Record, Row, SetTimer
 from actors.runtime.shape import StepFailed, decode, encode
-from actors.runtime.transition import repeated, transition
+from actors.runtime.transition import failed, parked, repeated, resting, transition, undelivered
 from protocol.address import Address
-from protocol.envelope import Envelope, Mark, letter
+from protocol.envelope import Envelope, Fire, Mark, letter
 from protocol.errors import Unreadable
-from protocol.node import Refusal, Unwatch, Watch
-from tests.runtime.cast import ACTOR, Account, Add, Added, Begin, Grow, Leave, SumView
+from protocol.node import Fired, Quarantined, Refusal, Release, Unwatch, Watch
+from tests.runtime.cast import ACTOR, Account, Add, Added, Begin, Forget, Grow, Leave, SumView, Wait
 
 ME, OTHER, DOOR = Address("account", "me"), Address("account", "other"), Address("door", "test")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -106,7 +106,7 @@ def test_old_marks_are_forgotten_after_seven_days():
 
 def test_what_is_too_large_fails_the_step():
     with pytest.raises(StepFailed, match="256000 are allowed"):
-        encode(transition(ACTOR, None, mail(1, Grow(size=300_000))))
+        encode(ACTOR, transition(ACTOR, None, mail(1, Grow(size=300_000))), ACTOR.version)
 
 
 def test_a_record_of_a_newer_version_is_not_read():
@@ -117,3 +117,58 @@ def test_a_record_of_a_newer_version_is_not_read():
 
 def test_an_asker_can_be_kept_in_a_state_and_read_again():
     assert Asker(OTHER, "1") == Asker(Address("account", "other"), "1", "")
+
+
+def fired(seq, generation):
+    timers = Address("timer", "test")
+    return Mail(ME, Envelope(timers, (letter(Fired(), "f"),), fire=Fire("t", generation)), "e", seq, NOON)
+
+
+def test_only_the_setting_of_a_timer_that_runs_is_heard_and_only_once():
+    set_twice = play(mail(1, Wait(seconds=1, n=1)), mail(2, Wait(seconds=2, n=2)))[-1]
+    assert set_twice.outbox == (
+        DropTimer(timer="t", generation=1),
+        SetTimer(timer="t", generation=2, due=NOON + timedelta(seconds=4)),
+    )
+    assert transition(ACTOR, set_twice, fired(3, 1)) is None
+    heard = transition(ACTOR, set_twice, fired(3, 2))
+    assert (heard.state.numbers, heard.timers) == ((2,), {})
+    assert transition(ACTOR, heard, fired(4, 2)) is None
+
+
+def test_a_timer_that_was_cancelled_is_not_heard_however_late_it_fires():
+    records = play(mail(1, Wait(seconds=1, n=1)), mail(2, Forget()), mail(3, Wait(seconds=1, n=3)))
+    assert transition(ACTOR, records[1], fired(4, 1)) is None
+    assert transition(ACTOR, records[2], fired(4, 1)) is None
+    assert transition(ACTOR, records[2], fired(4, 2)).state.numbers == (3,)
+
+
+def test_one_that_fails_too_often_rests_until_it_is_released():
+    record = None
+    for seq in (1, 2, 3):
+        assert not (record and record.quarantine)
+        record = failed(ACTOR, record, mail(seq, Add(n=seq)), "boom")
+    assert [out.letter.name for out in record.outbox] == [Quarantined.name]
+    late = mail(4, Add(n=4))
+    assert resting(record, late)
+    record = parked(record, late)
+    assert (record.last, record.outbox, record.state.numbers) == (4, (), ())
+    release = mail(5, Release())
+    assert not resting(record, release)
+    record = transition(ACTOR, record, release)
+    assert (record.quarantine, record.failures) == ("", ())
+    assert not resting(record, mail(6, Add(n=6)))
+
+
+def test_failures_that_are_long_past_are_forgiven():
+    record = None
+    for seq in (1, 100, 200, 300):
+        record = failed(ACTOR, record, mail(seq, Add(n=seq)), "boom")
+    assert (len(record.failures), record.quarantine) == (1, "")
+
+
+def test_what_was_given_up_is_heard_of_and_is_not_in_the_outbox_any_more():
+    said = transition(ACTOR, None, mail(1, Add(n=1, then=OTHER)))
+    (parcel,) = (out for out in said.outbox if isinstance(out, Parcel))
+    heard = undelivered(ACTOR, said, mail(1, Add(n=1, then=OTHER)), ((parcel, "full"),))
+    assert (heard.state.numbers, heard.state.lost, heard.outbox, heard.last) == ((1,), 1, (), 1)

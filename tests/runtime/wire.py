@@ -1,7 +1,21 @@
-"""A wire that can be cut: TCP between a client and a server, on loopback."""
+"""A wire that can be cut or stalled: TCP between a client and a server, on loopback."""
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+Way = Literal["up", "down"]
+"""From the client to the server, and from the server to the client."""
+
+
+@dataclass(eq=False)
+class _Pair:
+    """One connection of a client, and ours to the server for it. ``lost`` is true where only the client is gone."""
+
+    near: asyncio.StreamWriter
+    far: asyncio.StreamWriter
+    lost: bool = False
 
 
 class Wire:
@@ -9,9 +23,10 @@ class Wire:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._open: set[asyncio.StreamWriter] = set()
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._pairs: set[_Pair] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._flows: dict[Way, asyncio.Event] = {"up": asyncio.Event(), "down": asyncio.Event()}
+        self.flow()
         self.cuts = 0
 
     async def __aenter__(self) -> "Wire":
@@ -21,23 +36,34 @@ class Wire:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        self.flow()
         self.cut()
-        await asyncio.sleep(0)
+        if self._carrying:
+            await asyncio.wait(self._carrying, timeout=1)
 
     def cut(self) -> None:
         """Break every connection now."""
         self.cuts += 1
-        for writer in self._open:
-            writer.transport.abort()
-        self._open.clear()
+        for pair in self._pairs:
+            pair.near.transport.abort()
+            pair.far.transport.abort()
+        self._pairs.clear()
 
-    def hold(self) -> None:
-        """Let nothing through from now on, and let nobody see that: as a cable that was pulled."""
-        self._flows.clear()
+    def lose(self) -> None:
+        """Break every connection for the client alone: the server talks on to nobody until the next cut."""
+        self.cuts += 1
+        for pair in self._pairs:
+            pair.lost = True
+            pair.near.transport.abort()
 
-    def release(self) -> None:
-        """Let everything through again, what was held too."""
-        self._flows.set()
+    def stall(self, way: Way) -> None:
+        """Let nothing through in one direction; it comes when it flows again, unless the wire is cut before."""
+        self._flows[way].clear()
+
+    def flow(self) -> None:
+        """Let everything through."""
+        for flow in self._flows.values():
+            flow.set()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -45,15 +71,33 @@ class Wire:
         except OSError:
             writer.transport.abort()
             return
-        ends = {writer, far_writer}
-        self._open |= ends
-        await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
-        self._open -= ends
+        pair = _Pair(writer, far_writer)
+        self._pairs.add(pair)
+        both = {asyncio.create_task(self._up(reader, pair)), asyncio.create_task(self._down(far_reader, pair))}
+        self._carrying |= both
+        await asyncio.wait(both)
+        self._carrying -= both
+        self._pairs.discard(pair)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _up(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
-                await self._flows.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
+                await self._flows["up"].wait()
+                if pair.far.transport.is_closing():
+                    break
+                pair.far.write(data)
+                await pair.far.drain()
+        if not pair.lost:
+            pair.far.transport.abort()
+
+    async def _down(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._flows["down"].wait()
+                if not pair.lost:
+                    if pair.near.transport.is_closing():
+                        break
+                    pair.near.write(data)
+                    await pair.near.drain()
+        pair.near.transport.abort()
+        pair.far.transport.abort()

@@ -30,15 +30,19 @@ _INBOX = re.compile(r"_INBOX_([a-z_]+)(\.[A-Za-z0-9_-]+)+")
 _INFO = "Nats-Request-Info"
 
 
+class Forged(Unreadable):
+    """Somebody claims what is not theirs. No host of any version will believe it."""
+
+
 def believe(voice: str, envelope: Envelope) -> Envelope:
-    """Return what is to be believed of an envelope that came under a voice; raise ``Unreadable`` where it is a lie."""
+    """Return what is to be believed of an envelope that came under a voice; raise ``Forged`` where it claims more."""
     if voice == HOSTS:
         return envelope
     if not voice.startswith(SAID) or not _DOOR.fullmatch(door := voice.removeprefix(SAID)):
         raise Unreadable(f"nobody speaks with the voice {voice!r}")
     for one in envelope.letters:
-        if not _ID.fullmatch(one.id) or not _ID.fullmatch(one.re or "-"):
-            raise Unreadable(f"{door} may not call a message {one.id[:40]!r}: an id is short and has no blanks")
+        if not _ID.fullmatch(one.id):
+            raise Forged(f"{door} may not call a message {one.id[:40]!r}: an id is short and has no blanks")
     return _custodian(envelope) if door == "custodian" else _door(door, envelope)
 
 
@@ -63,16 +67,16 @@ def private_id(seed: str, id_: str) -> str:
 def _door(door: str, envelope: Envelope) -> Envelope:
     """Believe a door: it has no record, so no marks and timers, answers nobody, and says wishes of its people."""
     if envelope.person and not (envelope.person.startswith(f"{door}:") and len(envelope.person) <= LONGEST):
-        raise Unreadable(f"{door} may not speak for {envelope.person[:80]!r}: its people are called {door}:…")
+        raise Forged(f"{door} may not speak for {envelope.person[:80]!r}: its people are called {door}:…")
     inbox = _INBOX.fullmatch(envelope.inbox)
     if envelope.inbox and not (inbox and inbox[1] == door):
-        raise Unreadable(f"{door} may not have {envelope.inbox[:80]!r} answered, only inboxes of its own")
+        raise Forged(f"{door} may not have {envelope.inbox[:80]!r} answered, only inboxes of its own")
     for one in envelope.letters:
         if _is(one, Event, Watch, Unwatch):
-            raise Unreadable(f"{door} may not say {one.name}: a door says what people wish, not what happened")
+            raise Forged(f"{door} may not say {one.name}: a door says what people wish, not what happened")
     return Envelope(
         sender=Address("door", door),
-        letters=tuple(replace(one, id=f"{door}.{one.id}", re="") for one in envelope.letters),
+        letters=tuple(replace(one, id=f"{door}-{one.id}", re="") for one in envelope.letters),
         person=envelope.person,
         inbox=envelope.inbox,
     )
@@ -85,10 +89,10 @@ def _custodian(envelope: Envelope) -> Envelope:
     name = rest.partition(".")[0]
     is_custody = name == "custody" or re.fullmatch(rf"{re.escape(node)}-\d+-\d+", name)
     if sender.kind != "work" or sender.key.count(".") != 2 or not is_custody:  # noqa: PLR2004  # node, worker, key
-        raise Unreadable(f"a custodian may not speak as {sender}")
+        raise Forged(f"a custodian may not speak as {sender}")
     for one in envelope.letters:
         if not _is(one, Event) and _message(one):
-            raise Unreadable(f"a custodian may not say {one.name}: it tells what happened, and wishes nothing")
+            raise Forged(f"a custodian may not say {one.name}: it tells what happened, and wishes nothing")
     return replace(envelope, person="", inbox="", mark=None, fire=None)
 
 

@@ -6,21 +6,27 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import AuthorizationError, SlowConsumerError
 from nats.errors import Error as NatsError
-from nats.errors import SlowConsumerError
 
 from actors.runtime.nats.request import Requests
+from actors.runtime.nats.users import denied
 from actors.runtime.ports import Conflict
-from protocol.errors import Full, Refused, Unreachable
+from protocol.errors import Full, Refused, Unreachable, Unsent
 
 PATIENCE = 5.0
 """Seconds for which an answer of the server is awaited."""
+WATCH = 2.0
+"""Seconds between two looks at whether the server has shut us out."""
+LOCKED_OUT = 5
+"""So many times a key is tried again that the server does not let in."""
 BEAT = 20
 """Seconds between two looks at whether the server still answers; after two in vain the connection is made anew."""
 PENDING = 64 * 1024 * 1024
@@ -95,18 +101,6 @@ class Found:
         return value if isinstance(value, int) else 0
 
 
-def cancels() -> int:
-    """Count how often the running task was told to end."""
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
-
-
-def heed(before: int) -> None:
-    """End the task where it was told to and the library took no notice: its waiting swallows that now and then."""
-    if cancels() > before:
-        raise asyncio.CancelledError
-
-
 def boot_time() -> float:
     """Return seconds since the machine was started, sleep included: what an absence is measured with."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
@@ -123,6 +117,7 @@ class Link:
         self.on_return: list[Callable[[], None]] = []
         self.on_loss: list[Callable[[], None]] = []
         self.trouble = ""
+        self.refusals = 0
         self.valid_until = math.inf
         """Until when (by the boot clock) we may write: a host whose lease has lapsed was taken for dead."""
         self.back = asyncio.Event()
@@ -130,7 +125,12 @@ class Link:
 
     async def watch(self) -> None:
         """Raise ``Unreachable`` where the server has shut us out: the client does not come back from that by itself."""
-        await self.gone.wait()
+        while not self.client.is_closed:
+            # The client's own word for it does not come where the wire breaks in the midst of its goodbye.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH):
+                    await self.gone.wait()
+                    break
         raise Unreachable(f"the NATS server at {self.login.url} has closed the connection: {self.trouble}")
 
     async def here(self, patience: float = PATIENCE) -> None:
@@ -145,7 +145,7 @@ class Link:
                 async with asyncio.timeout_at(until):
                     await self.back.wait()
             except TimeoutError as error:
-                raise Unreachable(f"the NATS server at {self.login.url} is away") from error
+                raise Unsent(f"the NATS server at {self.login.url} is away") from error
 
     async def api(self, subject: str, body: Mapping[str, object] | None = None) -> Found:
         """Ask the server's JetStream; raise ``Refused`` where it says no, ``Unreachable`` where it is unable."""
@@ -189,6 +189,11 @@ class Link:
         """Ask whoever listens on a subject."""
         return await self._request(subject, body, headers, patience)
 
+    async def ask_many(self, subject: str, body: bytes) -> tuple[list[Msg], str]:
+        """Ask for what is answered in several messages; return them and the status of the end."""
+        await self.here()
+        return await self.requests.ask_many(subject, body, PATIENCE)
+
     async def say(self, subject: str, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Publish without waiting; lost if nobody listens."""
         try:
@@ -205,7 +210,8 @@ class Link:
     async def close(self) -> None:
         """Leave."""
         if not self.client.is_closed:
-            await self.client.close()
+            with suppress(OSError):  # the wire may break in the midst of our goodbye
+                await self.client.close()
 
     async def _request(
         self,
@@ -218,7 +224,7 @@ class Link:
     ) -> Msg:
         await self.here(patience)
         if not is_lease and boot_time() > self.valid_until:
-            raise Unreachable(f"{self.login.name} was away for longer than its lease, and others went on in its place")
+            raise Unsent(f"{self.login.name} was away for longer than its lease, and others went on in its place")
         size = len(body) + sum(len(name) + len(value.encode()) + 4 for name, value in (headers or {}).items())
         if size > self.client.max_payload - _FRAME:
             # The server would not refuse it but shut us out.
@@ -249,7 +255,12 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
         # While the server is away the same is said five times a second.
         say = log.debug if link.trouble == _what(error) else log.warning
         link.trouble = _what(error)
-        link.requests.hear_error(link.trouble)
+        if found := denied(link.trouble):
+            link.requests.deny(found[1])
+        link.refusals = link.refusals + 1 if isinstance(error, AuthorizationError) else 0
+        if link.refusals >= LOCKED_OUT:
+            await link.close()
+            link.gone.set()
         say("nats says", user=login.name, error=link.trouble)
         if isinstance(error, SlowConsumerError):
             for tell in link.on_loss:
@@ -288,7 +299,7 @@ def _stored(subject: str, answer: Msg) -> Ack:
     if code in _PER_SUBJECT:
         raise Full(f"{subject} holds as many messages as it may")
     if found.part("error"):
-        raise Unreachable(f"NATS did not store a message on {subject}: {why}")
+        raise Unsent(f"NATS did not store a message on {subject}: {why}")
     return Ack(found.number("seq"), bool(found.part("duplicate")))
 
 

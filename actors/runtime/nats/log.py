@@ -6,15 +6,13 @@ the stream by its sequence, so a lost ring costs a beat and never a message.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
 
-from actors.runtime.nats.link import PATIENCE, Link, cancels, heed
+from actors.runtime.nats.link import Link
 from protocol.errors import Unreachable
 
 BATCH = 200
@@ -34,7 +32,7 @@ class Entry(NamedTuple):
     data: bytes
 
 
-async def follow(link: Link, stream: str, subject: str, start: int = 1) -> AsyncIterator[Entry]:
+async def follow(link: Link, stream: str, subject: str, start: int = 1) -> AsyncGenerator[Entry, None]:
     """Yield the messages of a subject (wildcards are fine) from a sequence on, for ever."""
     rung = asyncio.Event()
     rung.set()
@@ -81,43 +79,20 @@ async def _again(link: Link, stream: str, subject: str, start: int) -> list[Entr
 
 
 async def _fetch(link: Link, stream: str, subject: str, start: int | datetime) -> list[Entry]:
-    await link.here()
-    connection = link.client.stats["reconnects"]
-    inbox = link.client.new_inbox()
     where = {"seq": start} if isinstance(start, int) else {"start_time": start.isoformat()}
     request = {**where, "next_by_subj": subject, "batch": BATCH, "max_bytes": 4_000_000}
-    try:
-        subscription = await link.client.subscribe(inbox)
-        try:
-            await link.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
-            entries = [entry async for entry in _collect(subscription)]
-        finally:
-            await subscription.unsubscribe()
-    except (NatsError, OSError) as error:
-        raise Unreachable(f"NATS does not answer: {error}") from error
-    if link.client.stats["reconnects"] != connection:
-        raise Unreachable("the wire broke in the midst of a batch: some of it may be lost")
-    return entries
+    messages, end = await link.ask_many(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode())
+    if end not in _ENDS:
+        raise Unreachable(f"NATS cannot read {stream} now: {end}")
+    return [_entry(msg) for msg in messages]
 
 
-async def _collect(subscription: Subscription) -> AsyncIterator[Entry]:
-    """Yield one batch."""
-    while True:
-        before = cancels()
-        try:
-            msg = await subscription.next_msg(timeout=PATIENCE)
-            heed(before)
-        except TimeoutError as error:
-            raise Unreachable(f"NATS does not answer: {error}") from error
-        headers = msg.headers or {}
-        if status := headers.get("Status"):
-            if status not in _ENDS:
-                raise Unreachable(f"NATS cannot read now: {status} {headers.get('Description', '')}")
-            return
-        yield Entry(
-            seq=int(headers["Nats-Sequence"]),
-            subject=headers["Nats-Subject"],
-            at=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
-            headers=headers,
-            data=msg.data,
-        )
+def _entry(msg: Msg) -> Entry:
+    headers = msg.headers or {}
+    return Entry(
+        seq=int(headers["Nats-Sequence"]),
+        subject=headers["Nats-Subject"],
+        at=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
+        headers=headers,
+        data=msg.data,
+    )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from actors.runtime.nats.clock import ServerClock
-from actors.runtime.nats.identity import believe
+from actors.runtime.nats.identity import Forged, believe, private_id
 from actors.runtime.nats.layout import EVENT, MAIL, OUT, SHARDS, STATE, TIMER, UNACKED, VOICE, furnish, hire, lasting
 from actors.runtime.nats.link import Link
 from actors.runtime.nats.log import read_all
@@ -56,7 +56,7 @@ class NatsPost:
     async def send(self, to: Address, envelope: Envelope) -> int:
         """Store an envelope for its receiver."""
         headers, body = pack(envelope)
-        headers["Nats-Msg-Id"] = f"{self._voice}:{to}:{envelope.id}"
+        headers["Nats-Msg-Id"] = private_id(self._link.login.seed, f"{self._voice}:{to}:{envelope.id}")
         try:
             return (await self._link.store(subject_of(to, self._voice), body, headers)).seq
         except Full:
@@ -165,7 +165,7 @@ class NatsIntake:
         try:
             envelope = believe(voice, unpack(item.msg.headers or {}, item.msg.data))
         except Unreadable as error:
-            if self._crew.newer():
+            if self._crew.newer() and not isinstance(error, Forged):
                 self._crew.decline(me)
             else:
                 self._start(self._put_aside(item, me, str(error)))

@@ -6,7 +6,6 @@ at once of both.
 
 import asyncio
 import itertools
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,10 +13,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from protocol.errors import Unreachable
+from protocol.errors import Unreachable, Unsent
 
 _NOBODY = "503"
-_DENIED = re.compile(r'permissions violation for publish to "?([^"\s]+)"?', re.IGNORECASE)
 
 
 class _Open(NamedTuple):
@@ -25,6 +23,8 @@ class _Open(NamedTuple):
 
     subject: str
     answer: "asyncio.Future[Msg]"
+    parts: list[Msg] | None
+    """What has come of an answer in several messages, which ends with a word of the server."""
 
 
 class Requests:
@@ -45,8 +45,19 @@ class Requests:
     async def ask(self, subject: str, body: bytes, headers: Mapping[str, str] | None, patience: float) -> Msg:
         """Return the answer; raise ``Unreachable`` where there is none within ``patience`` seconds, or can be none."""
         loop = asyncio.get_running_loop()
-        number = str(next(self._numbers))
-        waiting = self._open[number] = _Open(subject, loop.create_future())
+        return await self._ask(_Open(subject, loop.create_future(), None), body, headers, patience)
+
+    async def ask_many(self, subject: str, body: bytes, patience: float) -> tuple[list[Msg], str]:
+        """Return an answer in several messages, and the status with which the server ends it."""
+        parts: list[Msg] = []
+        waiting = _Open(subject, asyncio.get_running_loop().create_future(), parts)
+        end = await self._ask(waiting, body, None, patience)
+        return parts, (end.headers or {}).get("Status", "")
+
+    async def _ask(self, waiting: _Open, body: bytes, headers: Mapping[str, str] | None, patience: float) -> Msg:
+        loop = asyncio.get_running_loop()
+        subject, number = waiting.subject, str(next(self._numbers))
+        self._open[number] = waiting
         expiry = loop.call_later(patience, _fail, waiting, f"NATS does not answer on {subject} within {patience:.0f} s")
         try:
             reply = f"{self._inbox}.{number}"
@@ -58,7 +69,7 @@ class Requests:
             expiry.cancel()
             del self._open[number]
         if msg.headers and msg.headers.get("Status") == _NOBODY:
-            raise Unreachable(f"nobody answers on {subject}")
+            raise Unsent(f"nobody answers on {subject}")
         return msg
 
     def break_off(self, why: str) -> None:
@@ -66,19 +77,22 @@ class Requests:
         for waiting in self._open.values():
             _fail(waiting, why)
 
-    def hear_error(self, text: str) -> None:
-        """Tell whoever waits for it, where the server says that something may not be asked."""
-        if denied := _DENIED.search(text):
-            for waiting in self._open.values():
-                if waiting.subject == denied[1]:
-                    _fail(waiting, f"the NATS server does not allow us {waiting.subject}")
+    def deny(self, subject: str) -> None:
+        """Tell whoever waits for it that the server does not allow a subject, which comes in small letters."""
+        for waiting in self._open.values():
+            if waiting.subject.lower() == subject:
+                _fail(waiting, f"the NATS server does not allow us {waiting.subject}", Unsent)
 
     async def _heard(self, msg: Msg) -> None:
         waiting = self._open.get(msg.subject.rpartition(".")[2])
-        if waiting and not waiting.answer.done():
+        if waiting is None or waiting.answer.done():
+            return
+        if waiting.parts is None or "Status" in (msg.headers or {}):
             waiting.answer.set_result(msg)
+        else:
+            waiting.parts.append(msg)
 
 
-def _fail(waiting: _Open, why: str) -> None:
+def _fail(waiting: _Open, why: str, blame: type[Unreachable] = Unreachable) -> None:
     if not waiting.answer.done():
-        waiting.answer.set_exception(Unreachable(why))
+        waiting.answer.set_exception(blame(why))

@@ -1,19 +1,19 @@
-"""The embedded nats-server of a hub: its configuration, its users, its address.
+"""The embedded nats-server of a hub: its configuration, its address, and who may come in.
 
-Loopback is open to every user of the machine, so nobody is anonymous: the host, the custodian and the terminal each
-have a key of their own in a 0600 file and may use only the subjects that they need. Each has its own inbox prefix;
-a refused publish is seen by the server and in the log, the publisher sees a timeout.
+Loopback is open to every user of the machine, so nobody is anonymous: each has a key of their own in a 0600 file, and
+an account with the subjects that they need (``users.py``). What is refused is seen by the server and in the log.
 """
 
 import os
-import secrets
+import re
+import signal
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
-import nkeys
-
+from actors.runtime import process
+from actors.runtime.nats.keyring import complete, keys, seed_of, write
 from actors.runtime.nats.link import Login
+from actors.runtime.nats.users import accounts
 from actors.runtime.place import Hub
 from actors.runtime.settings import read_settings
 from protocol.errors import Refused
@@ -22,68 +22,14 @@ CONFIG, ADDRESS = "server.conf", "nats.url"
 RESERVE = 2_000_000_000
 """Bytes of the disk that the store leaves free."""
 SMALLEST = 64_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """One key and what it may do."""
-
-    name: str
-    publish: tuple[str, ...]
-    subscribe: tuple[str, ...]
-
-
-HOST = User(
-    "host",
-    ("car.>", "$JS.API.>", "$JS.ACK.>", "$KV.>", "_INBOX_cli.>", "_INBOX_custodian.>", "_INBOX_host.>"),
-    ("car.>", "_INBOX_host.>"),
-)
-CUSTODIAN = User(
-    "custodian",
-    (
-        "car.proc.*.out",
-        "car.proc.*.err",
-        "car.mail.session.*",
-        "car.dead.work.*",
-        "$JS.API.CONSUMER.CREATE.WORK.>",
-        "$JS.API.CONSUMER.MSG.NEXT.WORK.*",
-        "$JS.API.CONSUMER.RESET.WORK.*",
-        "$JS.API.CONSUMER.INFO.WORK.*",
-        "$JS.ACK.WORK.>",
-        "$JS.API.DIRECT.GET.PROC",
-        "$JS.API.DIRECT.GET.PROC.>",
-        "_INBOX_host.>",
-    ),
-    ("_INBOX_custodian.>", "car.proc.*.in", "car.ask.custodian.*"),
-)
-CLI = User(
-    "cli",
-    (
-        "car.mail.hub.*",
-        "car.mail.repo.*",
-        "car.mail.run.*",
-        "car.mail.chat_cli.*",
-        "car.ask.>",
-        "$JS.API.DIRECT.GET.EVENT",
-        "$JS.API.CONSUMER.CREATE.OUT.*.car.out.cli.*",
-        "$JS.API.CONSUMER.MSG.NEXT.OUT.*",
-        "$JS.API.CONSUMER.RESET.OUT.*",
-        "$JS.API.CONSUMER.INFO.OUT.*",
-        "$JS.ACK.OUT.>",
-    ),
-    ("_INBOX_cli.>", "car.live.>", "car.event.>"),
-)
-USERS = (HOST, CUSTODIAN, CLI)
+_BOUND = re.compile(r"^ *max_file_store: (\d+)$", re.MULTILINE)
+_NAMES_SOMEBODY = re.compile(r"//[^/]*@")
 
 
 def equip(hub: Hub) -> None:
     """Make the keys and the configuration of the embedded server where they are missing."""
-    for user in USERS:
-        seed = hub.nats / f"{user.name}.seed"
-        if not seed.exists():
-            made = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)  # type: ignore[no-untyped-call]
-            _private(seed, bytes(made))
-    _configure(hub, _port(hub) or _free())
+    complete(hub)
+    _configure(hub, _port(hub) or _free(), _room(hub.nats))
 
 
 def settle(hub: Hub) -> None:
@@ -91,55 +37,64 @@ def settle(hub: Hub) -> None:
     port = _port(hub)
     if port is None or not _is_free(port):
         port = _free()
-    _configure(hub, port)
+    complete(hub)
+    _configure(hub, port, _room(hub.nats))
+
+
+def readmit(hub: Hub) -> bool:
+    """Have the keys of today count, and no others; tell whether a server is at work that has been told.
+
+    Whoever came in with a key that counts no more is thrown out. A server that is away hears of it at its start.
+    """
+    config = hub.nats / CONFIG
+    if not config.exists():
+        return False
+    bound = _BOUND.search(config.read_text())
+    # A server that runs takes neither another port nor other bounds.
+    _configure(hub, _port(hub) or _free(), int(bound[1]) if bound else _room(hub.nats))
+    server = process.read(hub.run, "server")
+    return server is not None and process.send(server.who, signal.SIGHUP)
+
+
+def show_accounts(hub: Hub) -> str:
+    """Return the accounts for the configuration of a server that is not ours; there are no secrets in it."""
+    complete(hub)
+    return accounts(_public(hub))
 
 
 def login(hub: Hub, name: str) -> Login:
     """Return where the server of a hub is, and who we are there."""
     if url := read_settings(hub.root).url:
-        return Login(url, name)
+        return Login(url, name, "" if _NAMES_SOMEBODY.search(url) else _seed(hub, name))
     try:
-        return Login((hub.run / ADDRESS).read_text().strip(), name, (hub.nats / f"{name}.seed").read_text().strip())
+        return Login((hub.run / ADDRESS).read_text().strip(), name, seed_of(hub, name).read_text().strip())
     except OSError as error:
         raise Refused(f"the hub in {hub.root} has no server yet, type: car up") from error
 
 
-def _configure(hub: Hub, port: int) -> None:
-    users = ",\n".join(_user(hub, user) for user in USERS)
-    store, room = hub.nats / "store", _room(hub.nats)
+def _seed(hub: Hub, name: str) -> str:
+    """Return the seed of a user where there is one; a server that lets in everybody does not ask for it."""
+    seed = seed_of(hub, name)
+    return seed.read_text().strip() if seed.exists() else ""
+
+
+def _configure(hub: Hub, port: int, bound: int) -> None:
     text = f"""# Written by car; it is written again at every start.
 listen: "127.0.0.1:{port}"
 server_name: "car-{hub.token}"
 max_payload: 8MB
 jetstream {{
-  store_dir: "{store}"
+  store_dir: "{hub.nats / "store"}"
   sync_interval: always
-  max_file_store: {room}
+  max_file_store: {bound}
 }}
-accounts {{
-  CAR {{
-    jetstream: {{ max_file: {room} }}
-    users: [
-{users}
-    ]
-  }}
-  SYS {{ users: [] }}
-}}
-system_account: SYS
-"""
-    _private(hub.nats / CONFIG, text.encode())
-    _private(hub.run / ADDRESS, f"nats://127.0.0.1:{port}\n".encode())
+{accounts(_public(hub), bound)}"""
+    write(hub.nats / CONFIG, text.encode())
+    write(hub.run / ADDRESS, f"nats://127.0.0.1:{port}\n".encode())
 
 
-def _user(hub: Hub, user: User) -> str:
-    pair = nkeys.from_seed((hub.nats / f"{user.name}.seed").read_bytes())  # type: ignore[no-untyped-call]
-    publish = ", ".join(f'"{subject}"' for subject in user.publish)
-    subscribe = ", ".join(f'"{subject}"' for subject in user.subscribe)
-    return (
-        f"      {{ nkey: {pair.public_key.decode()}, permissions: {{\n"
-        f"          publish: {{ allow: [{publish}] }}\n"
-        f"          subscribe: {{ allow: [{subscribe}] }} }} }}"
-    )
+def _public(hub: Hub) -> dict[str, tuple[str, ...]]:
+    return {one.name: (one.key, *one.old) for one in keys(hub)}
 
 
 def _room(folder: Path) -> int:
@@ -171,11 +126,3 @@ def _free() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
-
-
-def _private(path: Path, data: bytes) -> None:
-    """Write a file that only we may read, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(data)
-    draft.replace(path)

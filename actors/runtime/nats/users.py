@@ -6,6 +6,7 @@ account with the streams. All others import from it, subject by subject, what th
 stay with them. Subjects have the same names on both sides: a server without accounts does for whoever trusts all.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -101,8 +102,9 @@ CLI = User(
     ),
     pulls=(f"{API}CONSUMER.MSG.NEXT.OUT.*", f"{API}DIRECT.GET.EVENT"),
     hears=("car.live.>", "car.event.>"),
-    # Rooms of terminals have consumers of their own, which they make; their names begin with cli-, but permissions know
-    # whole tokens only, so the names that are not theirs are taken out.
+    # The rooms of terminals have consumers of their own, which they make; their names begin with cli-, but permissions
+    # know whole tokens only, so the names that are not theirs are taken out. Whoever makes a consumer says where it
+    # delivers to, be it into another stream: the terminal is the operator's, who may command everything anyway.
     never=tuple(
         subject
         for bridge in BRIDGES
@@ -133,6 +135,19 @@ EAR = User("ear", hears=("car.>", "$JS.EVENT.>"))
 that nothing is answered to it."""
 USERS = (HOST, CUSTODIAN, CLI, *map(_bridge, BRIDGES), OPS, EAR)
 _INSIDE = ("host", "ear")
+_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
+
+
+def denied(text: str) -> tuple[str, str] | None:
+    """Return what the server has refused (``publish`` or ``subscription``) and its subject, where an error says so.
+
+    The library says it in small letters, so the subject comes in small letters.
+    """
+    found = _DENIED.search(text.lower())
+    if found is None:
+        return None
+    subject = found[2]
+    return found[1], f"{API.lower()}{subject.removeprefix(_OWN_API)}" if subject.startswith(_OWN_API) else subject
 
 
 def accounts(keys: Mapping[str, tuple[str, ...]], bound: int = 0) -> str:

@@ -5,6 +5,7 @@ what the session has not handled, and says nothing twice: a tell that is in the 
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -13,6 +14,7 @@ from actors.runtime.nats.layout import PROC
 from actors.runtime.nats.link import Link
 from actors.runtime.nats.proc import Chunk, Writer, chunks
 from actors.runtime.ports import Post
+from actors.workers.agents import live
 from actors.workers.agents.machine import find
 from protocol.address import Address
 from protocol.agent import Caught, Fact, FileOffered, Tell, TurnOver
@@ -20,10 +22,6 @@ from protocol.envelope import Envelope, letter
 from protocol.errors import Unreachable
 from protocol.session import SessionView
 
-LIVE = 0.25
-"""Seconds between two showings of what the agent is just writing."""
-SHOWN = 4000
-"""Characters of it that are shown."""
 OFFERED = 1_000_000
 """Characters that are told of a file that the agent offers; no session takes so many."""
 
@@ -55,6 +53,9 @@ class Listener:
         self._folded = 0
         self._writer = Writer(ears.link, view.proc, "in")
         self._moved = asyncio.Condition()
+        self._live = live.Live()
+        self._news = asyncio.Event()
+        self._much = asyncio.Event()
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -94,6 +95,16 @@ class Listener:
             self._told = chunk.last
         elif chunk.stream == "out":
             await self._hear(chunk)
+        self._listen(self._driver.words(self._machine))
+
+    def _listen(self, words: str) -> None:
+        """Note what the agent is just writing."""
+        self._live = live.hear(self._live, words)
+        pause = live.wait(self._live, asyncio.get_running_loop().time())
+        if pause is not None:
+            self._news.set()
+        if pause == 0:
+            self._much.set()
 
     async def _hear(self, chunk: Chunk) -> None:
         facts: list[Fact] = []
@@ -123,14 +134,19 @@ class Listener:
                 return
 
     async def _show(self) -> None:
-        """Let whoever watches see what the agent is just writing."""
-        shown = ""
+        """Let whoever watches see what the agent is just writing; nothing is done while it writes nothing."""
+        loop = asyncio.get_running_loop()
         subject = self._ears.session.subject("live")
         while True:
-            await asyncio.sleep(LIVE)
-            words = self._driver.words(self._machine)[-SHOWN:]
-            if words and words != shown:
-                shown = words
+            await self._news.wait()
+            self._news.clear()
+            if pause := live.wait(self._live, loop.time()):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._much.wait()
+            self._much.clear()
+            self._live, words = live.tell(self._live, loop.time())
+            if words:
                 try:
                     await self._ears.link.say(subject, words.encode())
                 except Unreachable as error:

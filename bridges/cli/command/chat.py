@@ -61,9 +61,9 @@ class Terminal:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._answered.wait(), LINGER)
 
-    async def show(self, room_: str, card: Card) -> None:
-        """Show a card and remember its buttons."""
-        del room_
+    async def show(self, room_: str, card: Card, proof: str) -> str:
+        """Show a card and remember its buttons; what is shown in a terminal needs no name."""
+        del room_, proof
         self._last = card
         self._unanswered -= card.final
         (self._answered.clear if self._unanswered > 0 else self._answered.set)()
@@ -71,6 +71,7 @@ class Terminal:
         if card.tone == "working":
             self._working[card.id] = card
         self._board.show(card)
+        return ""
 
     async def live(self, room_: str, card: Card, words: str) -> None:
         """Show what an agent is just writing."""
@@ -111,12 +112,13 @@ class Speaker:
             except TimeoutError as error:
                 raise WorkFailed(f"nothing was answered within {SILENCE / 60:.0f} minutes, type: car status") from error
 
-    async def show(self, room_: str, card: Card) -> None:
+    async def show(self, room_: str, card: Card, proof: str) -> str:
         """Show a card; the one that ends what was asked ends the visit."""
-        del room_
+        del room_, proof
         self._board.show(card)
         self.answer = card if card.final else None
         self._news.set()
+        return ""
 
     async def live(self, room_: str, card: Card, words: str) -> None:
         """Show what an agent is just writing."""
@@ -134,7 +136,7 @@ def chat(*, hub: HubPath = None) -> None:
     shown = board(typed=(lambda: reader.text) if types else None)
     if isinstance(shown, Page):
         reader = Pipe()
-    name = f"{user()}-{_terminal()}"
+    name = _room(_terminal())
     terminal = Terminal(name, here(found), reader, shown)
 
     async def talk() -> None:
@@ -153,7 +155,7 @@ def say(
     """Say one line and show what is answered; ends with 1 where that is no good news."""
     found = find_hub(hub)
     shown = board()
-    name = f"{user()}-say-{os.getpid()}"
+    name = _room("say")
 
     async def speak() -> Card | None:
         speaker = Speaker(name, Said(text=" ".join(text), place=here(found)), shown)
@@ -179,9 +181,14 @@ async def visit(hub: Hub, bridge: Bridge, name: str, shown: Board) -> None:
                     await door.tell(room(NAME, name), Left(), secrets.token_hex(8), person())
 
 
+def _room(what: str) -> str:
+    """Name a room that nobody else is in: one that is stopped in a terminal must not take the cards of the next."""
+    return f"{user()}-{what}-{secrets.token_hex(3)}"
+
+
 def _terminal() -> str:
-    """Return what tells this terminal from others."""
+    """Return how people call this terminal."""
     try:
         return os.ttyname(sys.stdin.fileno()).removeprefix("/dev/").replace("/", "")
     except OSError:
-        return str(os.getpid())
+        return "pipe"
