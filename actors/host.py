@@ -20,6 +20,7 @@ from actors.runtime.nats.ports import House, open_house
 from actors.runtime.nats.roster import new_lease
 from actors.runtime.nats.server import login
 from actors.runtime.nats.top import Overview
+from actors.runtime.nats.witness import Witness, check, remember
 from actors.runtime.nats.work import Bench, seat
 from actors.runtime.place import Hub, find_hub
 from actors.runtime.query import answer
@@ -61,11 +62,12 @@ CAST: Cast = cast(
 class Host:
     """One host: actors, workers, drivers."""
 
-    def __init__(self, place: Hub, link: Link, house: House) -> None:
+    def __init__(self, place: Hub, link: Link, house: House, witness: Witness) -> None:
         """Play the cast in this house."""
         self._place = place
         self._link = link
         self._house = house
+        self._witness = witness
         self._ports = house.ports
         self._supervisor = Supervisor(CAST, house.ports)
         self._desk = Desk(link, house.ports.post, place.node, self._describe)
@@ -79,7 +81,7 @@ class Host:
 
         workers = (
             git.WORKER,
-            tickets.worker(lambda: names(settings())),
+            tickets.worker(lambda: names(settings()), self._place.nats),
             dispatches.WORKER,
             files.WORKER,
             self._desk.worker(settings),
@@ -93,9 +95,10 @@ class Host:
             group.create_task(ask.serve(self._link, "car.ask.runtime.*", Overview(self._link, store).answer))
             group.create_task(micro.announce(self._link, self._fare))
             group.create_task(self._link.watch())
+            group.create_task(remember(self._link, self._witness))
             for kind in CAST:
                 if kind != "chat_*":
-                    group.create_task(ask.serve(self._link, f"car.ask.{kind}.*", self._answer))
+                    group.create_task(ask.serve(self._link, f"car.ask.{kind}.*", self._answer, self._house.epoch))
 
     def _fare(self) -> HostView:
         return micro.fare(self._house.roster.me, self._supervisor.awake, self._house.usher.held)
@@ -146,7 +149,9 @@ async def play(place: Hub) -> None:
         return
     try:
         reads = {kind: actor.version for kind, actor in CAST.items()}
-        host = Host(place, link, await open_house(link, new_lease(place.node, reads)))
+        witness = Witness(place.nats)
+        anew = await check(link, witness)
+        host = Host(place, link, await open_house(link, new_lease(place.node, reads), anew), witness)
         await _unless(told, host.run(), host.drain)
     finally:
         await link.close()

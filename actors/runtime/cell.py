@@ -183,7 +183,7 @@ class Deeds(Generic[S]):
 
     async def _parcel(self, out: Parcel, revision: int) -> str:
         me = self._trade.me
-        mark = Mark(self._ports.store.epoch, revision)
+        mark = Mark(self._ports.store.epochs.of(revision), revision)
         envelope = Envelope(me, out.letters, cause=out.cause, person=out.person, mark=mark)
         loop = asyncio.get_running_loop()
         until, pause = loop.time() + PATIENCE, 0.05

@@ -8,6 +8,7 @@ import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from actors.runtime.nats.epoch import begun
 from actors.runtime.ports import MAILBOX, Conflict, Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address
 from protocol.envelope import Envelope, Fire, letter
@@ -33,6 +34,7 @@ class Memory:
     """All ports at once, kept in one process."""
 
     epoch = "memory"
+    epochs = begun(epoch)
 
     def __init__(self) -> None:
         """Be empty."""

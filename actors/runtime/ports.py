@@ -71,10 +71,19 @@ class Post(Protocol):
         """Keep what could not be handled by (or brought to) its receiver."""
 
 
+class Epochs(Protocol):
+    """The epochs of a stream."""
+
+    def of(self, seq: int) -> str:
+        """Return the name of the epoch that a sequence belongs to."""
+
+
 class Store(Protocol):
     """Remembers one record for each actor."""
 
-    epoch: str
+    @property
+    def epochs(self) -> Epochs:
+        """Return the epochs of the revisions."""
 
     async def load(self, me: Address) -> Stored | None:
         """Return the record, if there is one."""

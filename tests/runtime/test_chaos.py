@@ -20,7 +20,21 @@ VIOLATIONS = (
     "unsettled",
     "odd",
 )
-KEYS = ["seconds", "seed", "kills", "pauses", "cuts", "messages", "lost", "doubled", "reordered", "fenced_writes_accepted", "timers_early", "takeover_p50_s", "takeover_max_s"]
+KEYS = [
+    "seconds",
+    "seed",
+    "kills",
+    "pauses",
+    "cuts",
+    "messages",
+    "lost",
+    "doubled",
+    "reordered",
+    "fenced_writes_accepted",
+    "timers_early",
+    "takeover_p50_s",
+    "takeover_max_s",
+]
 
 
 def chaos(**environment: str) -> tuple[int, dict, str]:

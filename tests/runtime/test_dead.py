@@ -118,7 +118,7 @@ def story(tmp_path, tell: Callable[[Scene], Awaitable[None]], *, host: bool = Tr
             bug = Bug()
             # Who looks on has a wire of their own: a host whose lease lapses for a moment writes nothing on its wire.
             link = await connect(Login(one.server.url, "operator"))
-            post, store = NatsPost(link), NatsStore(link, one.ports.store.epoch)
+            post, store = NatsPost(link), NatsStore(link, one.ports.store.epochs)
             if host:
                 one.supervisor = Supervisor({"account": replace(cast.ACTOR, step=bug.step)}, one.ports)
                 one.host = asyncio.create_task(one.supervisor.run())

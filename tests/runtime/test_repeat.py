@@ -221,6 +221,7 @@ def test_a_timer_that_fires_again_long_after_rings_once(tmp_path):
         await until_count(one.link, MAIL, stored + 1)
         await one.quiet()
         await until_rings(one, 1)
+        assert await one.dead() == []
 
     story(tmp_path, tell)
 

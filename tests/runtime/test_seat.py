@@ -92,7 +92,7 @@ def test_the_shard_of_an_address_is_where_the_server_keeps_it(tmp_path):
             found = await link.api(f"STREAM.INFO.{MAIL}", {"subjects_filter": ">"})
             kept = found.section("state", "subjects")
             assert set(kept) == {f"car.mail.{shard_of(one)}.{one.kind}.{one.key}" for one in addresses}
-            assert ports.store.epoch
+            assert ports.store.epochs.newest
             await link.close()
 
     asyncio.run(run())

@@ -48,11 +48,12 @@ def test_several_messages_for_one_receiver_go_in_one_parcel():
     assert len([out for out in record.outbox if isinstance(out, Row)]) == 2
 
 
-def test_an_epoch_of_its_own_makes_low_sequences_new():
+def test_a_mail_of_an_older_epoch_that_comes_again_is_known():
     (record,) = play(mail(9, Add(n=1)))
     again = mail(9, Add(n=1))
     assert repeated(record, again)
-    assert not repeated(record, Mail(ME, again.envelope, "another", 3, NOON))
+    assert repeated(record, Mail(ME, again.envelope, "older", 3, NOON))
+    assert not repeated(record, Mail(ME, again.envelope, "newer", 10, NOON))
 
 
 def test_a_mark_of_another_epoch_is_no_repeat():

@@ -13,6 +13,7 @@ from protocol.address import Address
 from protocol.errors import WorkFailed
 from protocol.message import Event
 from protocol.work import Document, Look, Prepare, Prepared, Seen, Work, Write, Written
+from tests.disk import small_disk
 
 WORKER = tickets.worker(lambda: frozenset({"codex", "demo"}))
 GOOD = "---\nagent: codex\ndone: {}\n---\n{}\n"
@@ -55,6 +56,25 @@ def test_a_prepared_checkout_has_the_folders_and_git_ignores_them(tmp_path: Path
     ]
     assert sorted(path.name for path in car.iterdir()) == [".gitignore", "runs", "tickets", "workspace"]
     assert files(tmp_path) == {".codex-autorunner/.gitignore": b"*\n"}
+
+
+def test_a_run_begins_only_where_its_disk_and_that_of_the_store_have_the_reserve_left(tmp_path: Path):
+    with small_disk(tmp_path / "disk", "40M") as small:
+        hands = tickets.worker(frozenset, small).does[Prepare]
+        begin = Prepare(checkout=str(tmp_path), run="r-1")
+        assert anyio.run(hands, begin, ASKER) == Prepared()
+        (small / "filler").write_bytes(b"x" * 39_000_000)
+        why = f"the disk of {small} has 3 MB left, and nothing new is begun below 4 MB; make room there"
+        with pytest.raises(WorkFailed) as refused:
+            anyio.run(hands, Prepare(checkout=str(tmp_path), run="r-2"), ASKER)
+        assert str(refused.value) == why
+        with pytest.raises(WorkFailed, match=f"the disk of {small} has 3 MB left"):
+            do(Prepare(checkout=str(small), run="r-2"))
+        assert not (small / ".codex-autorunner").exists()
+        assert not (tmp_path / ".codex-autorunner" / "runs" / "r-2").exists()
+        assert do(Prepare(checkout=str(tmp_path), run="r-2")) == Prepared()
+        (small / "filler").unlink()
+        assert anyio.run(hands, Prepare(checkout=str(small), run="r-2"), ASKER) == Prepared()
 
 
 def test_what_is_there_stays_as_it_is(tmp_path: Path):

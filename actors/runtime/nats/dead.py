@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from actors.runtime.nats.epoch import read_epochs
 from actors.runtime.nats.layout import DEAD, EVENT
 from actors.runtime.nats.link import Found, Link
 from actors.runtime.nats.log import Entry
@@ -105,7 +106,8 @@ class Office:
         if row is None:
             return DeadRetried(seq=command.seq, gone=True)
         want_way(row)
-        epoch = (await self._link.api(f"STREAM.INFO.{DEAD}")).text("config", "metadata", "car-epoch")
+        info = await self._link.api(f"STREAM.INFO.{DEAD}")
+        epoch = read_epochs(info.section("config", "metadata")).of(row.seq)
         is_released = command.release and row.envelope is not None and bool(await rests(self._store, row.to))
         if is_released:
             # An envelope of its own: what a timer says is heard alone, and the ids of the letters stay as they are.

@@ -145,12 +145,7 @@ def lasting(name: str, subject: str, unacked: int) -> dict[str, Json]:
     }
 
 
-async def furnish(link: Link) -> dict[str, str]:
-    """Make the streams that are missing, and bring old ones up to date; return the newest epoch of each by its name."""
-    return {name: epochs.newest for name, epochs in (await renew(link)).items()}
-
-
-async def renew(link: Link, anew: Anew = NOTHING) -> dict[str, Epochs]:
+async def furnish(link: Link, anew: Anew = NOTHING) -> dict[str, Epochs]:
     """Make the streams that are missing, bring old ones up to date, begin what is to begin anew; return the epochs."""
     known: dict[str, Epochs] = {}
     share = await _share(link)

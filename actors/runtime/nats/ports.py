@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from actors.runtime.nats.clock import ServerClock
+from actors.runtime.nats.epoch import NOTHING, Anew, Epochs
 from actors.runtime.nats.identity import Forged, believe, private_id
 from actors.runtime.nats.layout import EVENT, MAIL, OUT, SHARDS, STATE, TIMER, UNACKED, VOICE, furnish, hire, lasting
 from actors.runtime.nats.link import Link
@@ -90,10 +91,10 @@ class NatsPost:
 class NatsStore:
     """Remembers records in KV STATE."""
 
-    def __init__(self, link: Link, epoch: str) -> None:
-        """Read and write the store of this epoch."""
+    def __init__(self, link: Link, epochs: Epochs) -> None:
+        """Read and write the store, which has these epochs."""
         self._link = link
-        self.epoch = epoch
+        self.epochs = epochs
 
     async def load(self, me: Address) -> Stored | None:
         """Return the record, if there is one; somebody may have deleted it by hand, and the next write is over that."""
@@ -133,13 +134,13 @@ class NatsTimers:
 class NatsIntake:
     """Reads the shards of MAIL that are this host's, and forwards what has fired into MAIL."""
 
-    def __init__(self, link: Link, post: NatsPost, crew: "NatsCrew", usher: Usher, epoch: str) -> None:
-        """Read the mail of this epoch."""
+    def __init__(self, link: Link, post: NatsPost, crew: "NatsCrew", usher: Usher, epochs: Epochs) -> None:
+        """Read the mail of these epochs."""
         self._link = link
         self._post = post
         self._crew = crew
         self._usher = usher
-        self._epoch = epoch
+        self._epochs = epochs
         self._settling: set[asyncio.Task[None]] = set()
 
     async def run(self, take: Take, leave: Leave) -> None:
@@ -170,7 +171,7 @@ class NatsIntake:
             else:
                 self._start(self._put_aside(item, me, str(error)))
             return None
-        mail = Mail(me, envelope, self._epoch, item.seq, item.at)
+        mail = Mail(me, envelope, self._epochs.of(item.seq), item.seq, item.at)
 
         async def settle() -> None:
             await self._link.say(item.msg.reply, b"+ACK")
@@ -216,7 +217,12 @@ async def put_aside(link: Link, item: Item, to: Address, why: str) -> None:
     """Keep what nobody can read in DEAD, as it is and with the voice that it came in."""
     object_ = item.msg.subject.split(".")[1]
     borne = {name: value for name, value in (item.msg.headers or {}).items() if not name.lower().startswith(_OURS)}
-    ours = {"Car-Voice": object_, "Car-To": str(to), "Car-Why": _one_line(why), "Nats-Msg-Id": f"{object_}:{item.seq}"}
+    ours = {
+        "Car-Voice": object_,
+        "Car-To": str(to),
+        "Car-Why": _one_line(why),
+        "Nats-Msg-Id": f"{object_}:{item.at}:{item.seq}",
+    }
     await link.store(f"car.dead.{to.kind}.{to.key.replace('.', '-')}", item.msg.data, borne | ours)
 
 
@@ -245,16 +251,17 @@ class NatsCrew:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What a host stands on: its ports, the list of all hosts, and the seats that it reads."""
+    """What a host stands on: its ports, the list of all hosts, the seats that it reads, and the mail's epoch."""
 
     ports: Ports
     roster: Roster
     usher: Usher
+    epoch: str
 
 
-async def open_house(link: Link, lease: Lease) -> House:
+async def open_house(link: Link, lease: Lease, anew: Anew = NOTHING) -> House:
     """Make what is missing on the server, and return what a host stands on; it is on the list once it reads."""
-    epochs = await furnish(link)
+    epochs = await furnish(link, anew)
     for bridge in BRIDGES:
         await hire(link, OUT, lasting(bridge, f"car.out.{bridge}.*", UNACKED))
     clock = ServerClock()
@@ -263,7 +270,7 @@ async def open_house(link: Link, lease: Lease) -> House:
     usher, crew, post = Usher(link, roster), NatsCrew(roster), NatsPost(link)
     store, timers = NatsStore(link, epochs[STATE]), NatsTimers(link)
     intake = NatsIntake(link, post, crew, usher, epochs[MAIL])
-    return House(Ports(post, store, timers, intake, crew, clock), roster, usher)
+    return House(Ports(post, store, timers, intake, crew, clock), roster, usher, epochs[MAIL].newest)
 
 
 async def open_ports(link: Link) -> Ports:

@@ -4,24 +4,20 @@ Loopback is open to every user of the machine, so nobody is anonymous: each has 
 an account with the subjects that they need (``users.py``). What is refused is seen by the server and in the log.
 """
 
-import os
 import re
 import signal
 import socket
-from pathlib import Path
 
 from actors.runtime import process
 from actors.runtime.nats.keyring import complete, keys, seed_of, write
 from actors.runtime.nats.link import Login
+from actors.runtime.nats.space import space
 from actors.runtime.nats.users import accounts
 from actors.runtime.place import Hub
 from actors.runtime.settings import read_settings
 from protocol.errors import Refused
 
 CONFIG, ADDRESS = "server.conf", "nats.url"
-RESERVE = 2_000_000_000
-"""Bytes of the disk that the store leaves free."""
-SMALLEST = 64_000_000
 _BOUND = re.compile(r"^ *max_file_store: (\d+)$", re.MULTILINE)
 _NAMES_SOMEBODY = re.compile(r"//[^/]*@")
 
@@ -29,7 +25,7 @@ _NAMES_SOMEBODY = re.compile(r"//[^/]*@")
 def equip(hub: Hub) -> None:
     """Make the keys and the configuration of the embedded server where they are missing."""
     complete(hub)
-    _configure(hub, _port(hub) or _free(), _room(hub.nats))
+    _configure(hub, _port(hub) or _free(), space(hub.nats))
 
 
 def settle(hub: Hub) -> None:
@@ -38,7 +34,7 @@ def settle(hub: Hub) -> None:
     if port is None or not _is_free(port):
         port = _free()
     complete(hub)
-    _configure(hub, port, _room(hub.nats))
+    _configure(hub, port, space(hub.nats))
 
 
 def readmit(hub: Hub) -> bool:
@@ -51,7 +47,7 @@ def readmit(hub: Hub) -> bool:
         return False
     bound = _BOUND.search(config.read_text())
     # A server that runs takes neither another port nor other bounds.
-    _configure(hub, _port(hub) or _free(), int(bound[1]) if bound else _room(hub.nats))
+    _configure(hub, _port(hub) or _free(), int(bound[1]) if bound else space(hub.nats))
     server = process.read(hub.run, "server")
     return server is not None and process.send(server.who, signal.SIGHUP)
 
@@ -95,14 +91,6 @@ jetstream {{
 
 def _public(hub: Hub) -> dict[str, tuple[str, ...]]:
     return {one.name: (one.key, *one.old) for one in keys(hub)}
-
-
-def _room(folder: Path) -> int:
-    """Return how many bytes the store may have: what it has and what is free, less the reserve."""
-    disk = os.statvfs(folder)
-    used = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
-    free = disk.f_bavail * disk.f_frsize
-    return max(used + free - min(RESERVE, free // 10), SMALLEST)
 
 
 def _port(hub: Hub) -> int | None:
