@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar, assert_never
@@ -69,7 +69,7 @@ class Cell(LoopActor, Generic[S]):
         self.used = asyncio.get_running_loop().time()
         async for _ in _tries(self._trade.me):
             try:
-                hands = Deeds(self._trade)
+                hands = Deeds(self._trade, lambda: self._left)
                 known, self._known = self._known, None
                 self._known = await handle(self._trade.actor, hands, known or await hands.load(), message.mail)
                 await self._inside.get(_key(message), message).settle()
@@ -100,10 +100,11 @@ class Cell(LoopActor, Generic[S]):
 class Deeds(Generic[S]):
     """The hands of a cell: what a delivery asks for, done over the ports."""
 
-    def __init__(self, trade: Trade[S]) -> None:
-        """Act for one actor."""
+    def __init__(self, trade: Trade[S], has_left: Callable[[], bool]) -> None:
+        """Act for one actor; ``has_left`` tells whether another host reads its mail now."""
         self._trade = trade
         self._ports = trade.ports
+        self._has_left = has_left
 
     @property
     def version(self) -> int:
@@ -202,8 +203,8 @@ class Deeds(Generic[S]):
                 return ""
 
     async def _unmoved(self, revision: int) -> None:
-        """Raise ``Conflict`` where somebody else has gone on with this record: what we still say may be given up."""
-        stored = await self._ports.store.load(self._trade.me)
+        """Raise ``Conflict`` where somebody else goes on with this record: what we still say may be given up."""
+        stored = None if self._has_left() else await self._ports.store.load(self._trade.me)
         if stored is None or stored.revision != revision:
             raise Conflict(f"{self._trade.me} went on elsewhere while this host waited to speak for it")
 

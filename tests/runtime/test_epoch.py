@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from actors.runtime.nats.epoch import NOTHING, Anew, Epochs, Head, begun, read_epochs, read_text
-from actors.runtime.nats.layout import DEAD, EVENT, MAIL, PROC, STATE, STREAMS, renew
+from actors.runtime.nats.layout import DEAD, EVENT, MAIL, PROC, STATE, STREAMS, furnish
 from actors.runtime.nats.link import Login, connect
 from actors.runtime.nats.log import read_all
 from actors.runtime.nats.witness import Begin, Witness, check, remember, survey
@@ -71,7 +71,7 @@ async def store(tmp_path, *, made=True):
         link = await connect(Login(server.url, "test"))
         try:
             if made:
-                await renew(link)
+                await furnish(link)
             yield link, Witness(tmp_path), server
         finally:
             await link.close()
@@ -89,7 +89,7 @@ async def record(link, key, last, epoch="a"):
 
 async def start(link, witness):
     """Do what a host does before anything else; return the epochs of the streams."""
-    epochs = await renew(link, await check(link, witness))
+    epochs = await furnish(link, await check(link, witness))
     witness.testify(await survey(link))
     return epochs
 
@@ -179,7 +179,7 @@ def test_a_stream_that_somebody_made_anew_stops_the_start(tmp_path):
             await start(link, witness)
             seen = read_text(witness.seen()[PROC].epochs).newest
             await lose(link, PROC)
-            now = (await renew(link))[PROC].newest
+            now = (await furnish(link))[PROC].newest
             said = f"PROC is another one, of epoch {now}, than was seen, of epoch {seen};"
             assert said in await refusal(link, witness)
 
@@ -192,7 +192,7 @@ def test_a_new_epoch_that_another_machine_has_begun_is_no_fault(tmp_path):
             await mail(link, 7)
             heads = await survey(link)
             witness.testify({**heads, MAIL: Head(epochs=heads[MAIL].epochs, last=9)})
-            await renew(link, Anew("another"))
+            await furnish(link, Anew("another"))
             assert await check(link, witness) == NOTHING
 
     asyncio.run(run())
@@ -211,7 +211,7 @@ def test_records_that_know_of_mail_which_nobody_has_stop_the_start_without_any_w
                 await lose(link, MAIL)
             came = "ends at 7" if gone == "older" else "is missing"
             assert f"MAIL {came}, but records know of mail up to 9;" in await refusal(link, witness)
-            await mail(link, 2, start=7) if gone == "older" else await renew(
+            await mail(link, 2, start=7) if gone == "older" else await furnish(
                 link, Anew("b", {MAIL: Head(epochs="a:1", last=9)})
             )
             assert await check(link, witness) == NOTHING
@@ -298,7 +298,7 @@ def test_a_start_that_was_cut_short_goes_on_with_the_same_epoch(tmp_path):
         async with store(tmp_path) as (link, witness, _):
             await mail(link, 7)
             restored(tmp_path, await survey(link))
-            begun_ = await renew(link, await check(link, witness))  # and then the host was killed
+            begun_ = await furnish(link, await check(link, witness))  # and then the host was killed
             await mail(link, 3, start=7)
             assert await start(link, witness) == begun_
             assert begun_[MAIL].all[-1].first == 8
@@ -351,7 +351,7 @@ def test_two_hosts_that_make_the_streams_at_once_agree(tmp_path):
     async def run():
         async with store(tmp_path, made=False) as (link, _, server):
             other = await connect(Login(server.url, "other"))
-            one, two = await asyncio.gather(renew(link), renew(other))
+            one, two = await asyncio.gather(furnish(link), furnish(other))
             await other.close()
             assert one == two
             assert all(isinstance(epochs, Epochs) for epochs in one.values())

@@ -56,7 +56,8 @@ def on_loop(story) -> None:
     async def run() -> None:
         scribe = Scribe().begin()
         try:
-            await story(scribe)
+            async with asyncio.timeout(10):
+                await story(scribe)
         finally:
             scribe.abort()
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 
 from actors.runtime.nats.epoch import Anew
-from actors.runtime.nats.layout import DEAD, renew
+from actors.runtime.nats.layout import DEAD, furnish
 from actors.runtime.nats.link import Login, connect
 from actors.runtime.nats.space import SMALLEST, promised, space
 from tests.disk import small_disk
@@ -43,7 +43,7 @@ def test_a_disk_that_has_become_smaller_keeps_no_stream_from_being_changed(tmp_p
             for epoch in ("a", "b"):
                 with server:
                     link = await connect(Login(server.url, "test"))
-                    assert (await renew(link, Anew(epoch)))[DEAD].newest == epoch
+                    assert (await furnish(link, Anew(epoch)))[DEAD].newest == epoch
                     await link.close()
                 (disk / "filler").write_bytes(b"x" * 90_000_000)
             assert space(disk) == int(1.1 * promised(disk)) > SMALLEST
