@@ -194,7 +194,6 @@ class Deeds(Generic[S]):
             except Full as error:
                 await self._unmoved(revision)
                 if loop.time() > until:
-                    await self.bury(out.to, envelope, f"given up: {error}")
                     return str(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)

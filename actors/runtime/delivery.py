@@ -118,6 +118,10 @@ async def _say(actor: Actor[S], hands: Hands[S], known: Known[S], mail: Mail, *,
             break
         decided = _hear_of(actor, hands, known.record, mail, given_up)
         known, again = await _save(actor, hands, decided, known.revision), False
+        # Only now is it given up: before the write it could still arrive when the mail comes again.
+        for parcel, why in given_up:
+            gone = Envelope(mail.to, parcel.letters, cause=parcel.cause, person=parcel.person)
+            await hands.bury(parcel.to, gone, f"given up: {why}")
     return known
 
 

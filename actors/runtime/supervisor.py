@@ -51,6 +51,9 @@ class Supervisor:
         cell = self._cells.get(me)
         if cell is None:
             actor = actor_of(self._cast, me.kind)
+            if actor is None and self._ports.crew.newer():
+                self._ports.crew.decline(me)
+                return
             if actor is None:
                 task = asyncio.get_running_loop().create_task(self._bury(delivery))
                 self._buried.add(task)

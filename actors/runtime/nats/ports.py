@@ -1,7 +1,9 @@
 """The ports of the runtime over JetStream."""
 
 import asyncio
+import json
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,12 +21,14 @@ from actors.runtime.nats.seat import Seat, Usher
 from actors.runtime.nats.users import BRIDGES
 from actors.runtime.ports import Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address, token
-from protocol.envelope import Envelope, Fire, letter, pack, unpack
+from protocol.envelope import Envelope, Fire, Letter, letter, pack, unpack
 from protocol.errors import CarError, Full, Unreachable, Unreadable
 from protocol.node import Fired, Lease
 
 TIMERS = Address("timer", "nats")
 """Who sends what timers say; the message itself lies in the record of the actor."""
+UNREAD = Address("unread", "unread")
+"""Who sends what only a newer host can read."""
 OBJECTS = {"work": "car.work", "proc": "car.proc", "out": "car.out"}
 """Kinds of receivers that have a stream of their own."""
 
@@ -166,11 +170,12 @@ class NatsIntake:
         try:
             envelope = believe(voice, unpack(item.msg.headers or {}, item.msg.data))
         except Unreadable as error:
-            if self._crew.newer() and not isinstance(error, Forged):
-                self._crew.decline(me)
-            else:
+            if isinstance(error, Forged) or not self._crew.newer():
                 self._start(self._put_aside(item, me, str(error)))
-            return None
+                return None
+            # Its actor waits with it: if the next one went first, a newer host would take this for handled.
+            text = json.dumps(item.msg.data.decode(errors="backslashreplace"))
+            envelope = Envelope(UNREAD, (Letter(f"{item.seq}.unread", "unread", text),))
         mail = Mail(me, envelope, self._epochs.of(item.seq), item.seq, item.at)
 
         async def settle() -> None:
@@ -244,9 +249,13 @@ class NatsCrew:
 
     def decline(self, me: Address) -> None:
         """Leave the shard of an address to newer hosts."""
-        task = asyncio.get_running_loop().create_task(self._roster.decline(shard_of(me)))
+        task = asyncio.get_running_loop().create_task(self._decline(me))
         self._declining.add(task)
         task.add_done_callback(self._declining.discard)
+
+    async def _decline(self, me: Address) -> None:
+        with suppress(CarError):  # the next renewal of the lease says it
+            await self._roster.decline(shard_of(me))
 
 
 @dataclass(frozen=True, slots=True)
