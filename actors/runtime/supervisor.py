@@ -33,6 +33,7 @@ class Supervisor:
         self._cast = cast
         self._ports = ports
         self._cells: dict[Address, Cell[object]] = {}
+        self._is_over = False
         self._leaving: set[Cell[object]] = set()
         self._buried: set[asyncio.Task[None]] = set()
 
@@ -46,7 +47,9 @@ class Supervisor:
             self.abort()
 
     def deliver(self, delivery: Delivery) -> None:
-        """Hand one mail to its cell."""
+        """Hand one mail to its cell; none any more once the cells were let go, or it would overtake what they had."""
+        if self._is_over:
+            return
         me = delivery.mail.to
         cell = self._cells.get(me)
         if cell is None:
@@ -85,7 +88,8 @@ class Supervisor:
         return True
 
     def abort(self) -> None:
-        """Let every cell go at its next await. What was in hand comes again by its mail."""
+        """Let every cell go at its next await, for good. What was in hand comes again by its mail."""
+        self._is_over = True
         for cell in (*self._cells.values(), *self._leaving):
             cell.abort()
         self._cells.clear()

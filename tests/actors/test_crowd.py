@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.address import Address
@@ -27,6 +27,7 @@ from tests.player import (
     Vanish,
     work,
 )
+from tests.search import search
 from tests.stage import HUB, Stage
 
 LINES = ("/flow start", "/flow start", "/flow stop", "/flow resume", "/flow resume now", "Blue.", "What?", "/status")
@@ -63,7 +64,7 @@ SCENES = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@search(100)
 @given(scripts=SCRIPTS, scenes=st.lists(SCENES, min_size=1, max_size=8), seed=st.none() | st.integers(0, 2**32))
 def test_whatever_people_and_agents_do_everything_comes_to_rest(scripts, scenes, seed):
     stage = Stage(seed)

@@ -1,4 +1,8 @@
-"""The short form of the chaos: two hosts, one seed, each fault about once. ``make chaos`` is the long one."""
+"""The short form of the chaos: two hosts, one seed, most faults once. ``make chaos`` is the long one.
+
+That it can fail is shown by ``tests/chaos/test_check.py``, and by hand with ``CHAOS_SABOTAGE=cas`` (``ack``, ``marks``,
+``timers``), which must be found.
+"""
 
 import json
 import os
@@ -37,33 +41,19 @@ KEYS = [
 ]
 
 
-def chaos(**environment: str) -> tuple[int, dict, str]:
-    """Run it as ``make chaos`` does; return its code, its last line, and all that it said."""
+def test_nothing_is_lost_doubled_or_overtaken_though_hosts_wires_and_server_break():
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos"],
         cwd=ROOT,
-        env={**os.environ, "CHAOS_HOSTS": "2", "CHAOS_SEED": "7", **environment},
+        env={**os.environ, "CHAOS_HOSTS": "2", "CHAOS_SEED": "7", "CHAOS_SECONDS": "12"},
         capture_output=True,
         text=True,
         timeout=220,
     )
     said = done.stdout + done.stderr
-    last = done.stdout.strip().splitlines()[-1]
-    assert last.startswith("{"), said
-    return done.returncode, json.loads(last), said
-
-
-def test_nothing_is_lost_doubled_or_overtaken_though_hosts_wires_and_server_break():
-    code, last, said = chaos(CHAOS_SECONDS="13")
+    last = json.loads(done.stdout.strip().splitlines()[-1])
     assert list(last)[: len(KEYS)] == KEYS
     assert {name: last[name] for name in VIOLATIONS} == dict.fromkeys(VIOLATIONS, 0), said
-    assert code == 0, said
+    assert done.returncode == 0, said
     assert last["kills"] >= 1, said
     assert last["messages"] >= 300, said
-
-
-def test_a_runtime_that_settles_a_mail_before_it_is_handled_is_found_out():
-    code, last, said = chaos(CHAOS_SECONDS="6", CHAOS_SABOTAGE="ack")
-    assert last["lost"] > 0, said
-    assert "VIOLATED" in said
-    assert code == 1

@@ -10,7 +10,7 @@ import pytest
 from pykka import ActorDeadError, ActorRegistry, messages
 from pykka._envelope import Envelope
 
-from actors.runtime.loop import BATCH, CutShortError, LoopActor, LoopFuture, LoopInbox, WouldBlockError
+from actors.runtime.loop import _ORDERS, BATCH, CutShortError, LoopActor, LoopFuture, LoopInbox, WouldBlockError
 
 
 class Scribe(LoopActor):
@@ -321,7 +321,7 @@ def test_a_cancelled_actor_ends_alone():
         asked = scribe.actor_ref.ask("hold")
         while not scribe.heard:
             await asyncio.sleep(0)
-        scribe._task.cancel()
+        scribe.task.cancel()
         with pytest.raises(ActorDeadError):
             await asked
         assert not scribe.actor_ref.is_alive()
@@ -440,7 +440,9 @@ def test_the_private_names_of_pykka_are_there_and_take_what_they_are_given():
     for name in ("_create_actor_inbox", "_create_future"):
         assert parameters(getattr(pykka.Actor, name)) == []
     assert parameters(Envelope) == ["message", "reply_to"]
-    assert isinstance(messages._ActorStop(), messages._ActorStop)
+    assert {
+        kind for kind in vars(messages).values() if isinstance(kind, type) and kind.__module__ == "pykka.messages"
+    } == (_ORDERS)
 
 
 def test_an_actor_of_ours_has_the_fields_of_an_actor_of_pykka():

@@ -5,8 +5,10 @@ import random
 
 from actors.runtime.nats.layout import MAIL, consumer, furnish, hire
 from actors.runtime.nats.link import Login, connect
-from actors.runtime.nats.ports import open_ports
+from actors.runtime.nats.ports import open_house, open_ports, shard_of
 from actors.runtime.nats.pump import Item, Pump, tend
+from actors.runtime.nats.roster import new_lease
+from protocol.address import Address
 from tests.runtime.cast import Add
 from tests.runtime.wire import Wire
 from tests.runtime.world import NatsWorld
@@ -83,5 +85,31 @@ def test_a_wire_that_breaks_while_mail_is_on_its_way_loses_and_doubles_nothing(t
                 await near.stop()
                 await link.close()
             await outside.close()
+
+    asyncio.run(run())
+
+
+def test_what_comes_after_a_seat_was_lost_does_not_overtake_what_was_let_go(tmp_path):
+    async def run():
+        with Server(tmp_path) as server:
+            link = await connect(Login(server.url, "test"))
+            world = NatsWorld(link, (house := await open_house(link, new_lease("n", {}))).ports)
+            world.start()
+            await until(lambda: len(house.usher.held) == 65)
+            shard = f"s{shard_of(Address('account', 'a'))}"
+            pump = house.usher._held[shard]
+            kept: list = []
+            hear, pump.hear = pump.hear, kept.append  # as if the client had them in a queue
+            for n in range(6):
+                await world.say("a", Add(n=n))
+            await until(lambda: len(kept) == 6)
+            for msg in kept[:3]:
+                hear(msg)
+            pump.on_gone()
+            for msg in kept[3:]:
+                hear(msg)
+            await world.settled("a", tuple(range(6)))
+            await world.stop()
+            await link.close()
 
     asyncio.run(run())

@@ -63,6 +63,7 @@ class Pump:
     patience: float = PATIENCE
     resets: int = 0
     inbox: str = ""
+    is_shut: bool = False
     _subscription: Subscription | None = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _resetting: "asyncio.Task[None] | None" = None
@@ -77,8 +78,13 @@ class Pump:
         else:
             self.begin()
 
+    def shut(self) -> None:
+        """Take nothing more, from now on: what still comes would overtake what is let go."""
+        self.is_shut = True
+
     async def close(self) -> None:
         """Read no more."""
+        self.shut()
         for task in self._tasks:
             task.cancel()
         subscription, self._subscription = self._subscription, None
@@ -118,6 +124,8 @@ class Pump:
 
     def hear(self, msg: Msg) -> None:
         """Take in one message of the inbox: a delivery, or a word of the server."""
+        if self.is_shut:
+            return
         if status := (msg.headers or {}).get("Status"):
             self._status(status, (msg.headers or {}).get("Description", ""))
             return

@@ -127,6 +127,7 @@ class Usher:
             return
         log.info("a seat was taken", host=self._roster.me.name, seat=seat.name)
         del self._held[seat.name]
+        pump.shut()
         seat.leave()
         loop = asyncio.get_running_loop()
         loop.create_task(pump.close())  # noqa: RUF006  # it ends in one round
