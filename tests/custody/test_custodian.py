@@ -92,6 +92,7 @@ async def answered(link: Link, whom: Address) -> Custody:
 
 
 async def newest(link: Link) -> Kept:
-    found = (await link.api(f"STREAM.MSG.GET.{MAIL}", {"last_by_subj": "car.said_custodian.*.session.full"})).part("message")
+    asked = {"last_by_subj": "car.said_custodian.*.session.full"}
+    found = (await link.api(f"STREAM.MSG.GET.{MAIL}", asked)).part("message")
     headers = dict(line.split(": ", 1) for line in b64decode(found["hdrs"]).decode().splitlines()[1:] if line)
     return Kept(found["seq"], headers, b64decode(found["data"]))

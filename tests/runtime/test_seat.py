@@ -1,4 +1,4 @@
-"""Several hosts share the mailboxes: each seat has one reader, and whoever goes, by whatever way, is followed at once."""
+"""Several hosts share the mailboxes: each seat has one reader, and whoever goes, in whatever way, is followed."""
 
 import asyncio
 import time
