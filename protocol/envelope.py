@@ -99,6 +99,7 @@ def unpack(headers: Mapping[str, str], body: bytes) -> Envelope:
     """Return the envelope that ``pack`` was given; raise ``Unreadable`` for anything else."""
     try:
         bodies = json.loads(body)
+        json.dumps(bodies, ensure_ascii=False).encode()  # half of a pair of surrogates could not be written again
         ids, named = headers["Car-Id"].split(","), headers["Car-Name"].split(",")
         answers = headers["Car-Re"].split(",") if "Car-Re" in headers else [""] * len(ids)
         letters = tuple(

@@ -12,12 +12,13 @@ import itertools
 import sys
 from collections import deque
 from collections.abc import Awaitable, Generator
+from inspect import isawaitable
 from typing import NoReturn, Self, TypeVar
 
 import pykka
 from pykka import ActorDeadError, ActorRef, ActorRegistry
 from pykka._envelope import Envelope
-from pykka.messages import _ActorStop
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 T = TypeVar("T")
 A = TypeVar("A", bound=pykka.Actor)
@@ -27,6 +28,8 @@ BATCH = 64
 
 _NOTHING: deque[Envelope[object]] = deque(maxlen=0)
 """The queue of all who have none: 600 bytes less for each actor that is idle."""
+_ORDERS = frozenset((_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr))
+"""What is said to every actor of pykka, whatever it does otherwise."""
 _numbers = itertools.count(1)
 
 
@@ -78,25 +81,25 @@ class LoopInbox:
     Whether it is shut is what pykka keeps in a ``threading.Event``, with a lock, a condition and a queue for each.
     """
 
-    __slots__ = ("_shut", "actor", "waiting")
+    __slots__ = ("actor", "shut", "waiting")
 
     def __init__(self) -> None:
         """Be empty and open, and wake nobody yet."""
         self.waiting = _NOTHING
         self.actor: LoopActor | None = None
-        self._shut = False
+        self.shut = False
 
     def is_set(self) -> bool:
         """Tell whether it is shut."""
-        return self._shut
+        return self.shut
 
     def set(self) -> None:
         """Shut it, for ever."""
-        self._shut = True
+        self.shut = True
 
     def put(self, envelope: Envelope[object], /) -> None:
         """Take a message in."""
-        if self.actor is not None:
+        if self.actor is not None and self.actor.task is None:
             # Before the message is in: a thread without a loop cannot wake anybody, and hears so without an effect.
             self.actor.wake()
         if self.waiting is _NOTHING:
@@ -117,6 +120,15 @@ class LoopInbox:
 
 class LoopRef(ActorRef[A]):
     """A reference to an actor on a loop: it answers by ``await``, and does not wait."""
+
+    actor_inbox: LoopInbox
+
+    def tell(self, message: object) -> None:
+        """Send a message; raise ``ActorDeadError`` where nobody will handle it."""
+        inbox = self.actor_inbox
+        if inbox.shut:
+            raise ActorDeadError(f"{self} has ended")
+        inbox.put(Envelope(message))
 
     def ask(self, message: object, *, block: bool = False, timeout: float | None = None) -> LoopFuture[object]:
         """Send a message and return what is to be awaited; who gives up sooner wraps it in ``asyncio.timeout``."""
@@ -147,7 +159,7 @@ class LoopActor(pykka.Actor):
         self._number = 0
         self._actor_ref: LoopRef[Self] | None = None  # type: ignore[assignment]  # see actor_ref
         self.actor_inbox = self._create_actor_inbox()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def actor_urn(self) -> str:  # type: ignore[override]  # pykka only reads it
@@ -200,23 +212,23 @@ class LoopActor(pykka.Actor):
     @property
     def busy(self) -> bool:
         """Tell whether a message is in hand or waits."""
-        return self._task is not None or not self.actor_inbox.empty()
+        return self.task is not None or not self.actor_inbox.empty()
 
     @property
     def cancelled(self) -> bool:
         """Tell whether it is this actor that was cancelled, and not only what it waits for."""
-        return self._task is not None and self._task.cancelling() > 0
+        return self.task is not None and self.task.cancelling() > 0
 
     def wake(self) -> None:
         """See that what waits is handled."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._run())
 
     def abort(self) -> None:
         """Let go of the message in hand at its next await, and of all that waits. For tests and for a lost host."""
         self._end()
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def _end(self) -> None:
         """Be dead: who waits for an answer hears so, and the inbox holds this actor no longer."""
@@ -227,41 +239,47 @@ class LoopActor(pykka.Actor):
         self.actor_inbox.actor = None
 
     async def _run(self) -> None:
-        handled = 0
         try:
-            while not self.actor_inbox.empty() and not self.actor_stopped.is_set():
-                await self._handle(self.actor_inbox.get())
-                handled += 1
-                if handled % BATCH == 0:
-                    await asyncio.sleep(0)
+            while await self._handle_some():  # noqa: ASYNC110  # nothing is waited for: the others get their turn
+                await asyncio.sleep(0)
         except asyncio.CancelledError:
             # Whoever cancels the task ends the actor: pykka would take this for the end of all actors.
             self._end()
             raise
         finally:
-            self._task = None
-        if self.actor_stopped.is_set():
+            self.task = None
+        if self.actor_inbox.shut:
             self._end()
         elif not self.actor_inbox.empty():
             self.wake()
 
-    async def _handle(self, envelope: Envelope[object]) -> None:
-        asker = envelope.reply_to
-        try:
-            answer = self._handle_receive(envelope.message)
-            if hasattr(answer, "__await__"):
-                answer = await answer
-        except asyncio.CancelledError:
-            if self.cancelled:
+    async def _handle_some(self) -> bool:
+        """Handle what waits, at most a batch of it; tell whether there is more."""
+        inbox = self.actor_inbox
+        for _ in range(BATCH):
+            if inbox.shut or not inbox.waiting:
+                return False
+            envelope = inbox.get()
+            message, asker = envelope.message, envelope.reply_to
+            try:
+                answer = await (self._obey(message) if type(message) in _ORDERS else self.receive(message))
+            except asyncio.CancelledError:
+                if self.cancelled:
+                    if asker is not None:
+                        asker.set_exception((ActorDeadError, ActorDeadError(f"{self} was ended in this message"), None))
+                    raise
+                self._blame(asker, CutShortError(f"{self} waited for something that was cancelled"))
+            except Exception as error:  # noqa: BLE001  # the wall of the actor: its failure is the asker's, or is logged
+                self._blame(asker, error)
+            else:
                 if asker is not None:
-                    asker.set_exception((ActorDeadError, ActorDeadError(f"{self} was ended in this message"), None))
-                raise
-            self._blame(asker, CutShortError(f"{self} waited for something that was cancelled"))
-        except Exception as error:  # noqa: BLE001  # the wall of the actor: its failure goes to the asker or to pykka's log
-            self._blame(asker, error)
-        else:
-            if asker is not None:
-                asker.set(answer)
+                    asker.set(answer)
+        return True
+
+    async def _obey(self, order: object) -> object:
+        """Do what pykka itself asks of an actor: to stop, and what comes by a proxy."""
+        answer = self._handle_receive(order)
+        return await answer if isawaitable(answer) else answer
 
     def _blame(self, asker: pykka.Future[object] | None, error: Exception) -> None:
         """Let the asker have the failure; where nobody has asked, the actor has failed."""
@@ -273,10 +291,6 @@ class LoopActor(pykka.Actor):
                 self.on_failure(type(error), error, error.__traceback__)
             except Exception:  # noqa: BLE001  # the same wall: a hook that fails is logged, as pykka does
                 self._handle_failure(*sys.exc_info())
-
-    def on_receive(self, message: object) -> Awaitable[object]:
-        """Handle one message that is none of pykka's own."""
-        return self.receive(message)
 
     def receive(self, message: object) -> Awaitable[object]:
         """Handle one message."""

@@ -45,6 +45,8 @@ SELF = 64
 """Messages that one mail may make an actor say to itself."""
 DOOR = "door"
 """The kind of those who speak from outside: bridges and the commands of the operator."""
+TOKENS = {"work": 3, "out": 2, "proc": 2}
+"""Of how many tokens a key is made, where not of one."""
 OUTSIDE = (DOOR, "work", "timer")
 """Kinds that send without a record of their own, so without marks."""
 
@@ -135,9 +137,12 @@ def _awaited(record: "Record[S] | None", mail: Mail) -> bool:
 def _real(to: Address) -> Address:
     """Return an address that can be written to; to any other its sender would try for ever."""
     try:
-        return address(str(to))
+        real = address(str(to))
     except Unreadable as error:
         raise StepFailed(str(error)) from error
+    if real.key.count(".") + 1 != TOKENS.get(real.kind, 1):
+        raise StepFailed(f"{to} is nobody's address")
+    return real
 
 
 @dataclass

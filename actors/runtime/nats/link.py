@@ -106,6 +106,20 @@ def boot_time() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
+class _Client(Client):
+    """The library's client, whose reading ends for good and without a word at a subject that is no UTF-8."""
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        built: Msg = super()._build_message(sid, _clean(subject), _clean(reply), data, headers)
+        return built
+
+
+def _clean(subject: bytes) -> bytes:
+    return subject.decode(errors="backslashreplace").encode()
+
+
 class Link:
     """A connection as one of our users. ``on_return`` are told when the connection was lost and is there again."""
 
@@ -234,7 +248,7 @@ class Link:
 
 async def connect(login: Login, *, wait: float = 10.0) -> Link:
     """Connect, or raise ``Unreachable`` after ``wait`` seconds. A connection that is lost is made anew for ever."""
-    client = Client()
+    client = _Client()
     link = Link(client, login)
 
     async def returned() -> None:

@@ -20,7 +20,7 @@ from actors.runtime.nats.roster import Roster, new_lease
 from actors.runtime.nats.seat import Seat, Usher
 from actors.runtime.nats.users import BRIDGES
 from actors.runtime.ports import Delivery, Leave, Mail, Ports, Stored, Take
-from protocol.address import Address, token
+from protocol.address import Address, address, token
 from protocol.envelope import Envelope, Fire, Letter, letter, pack, unpack
 from protocol.errors import CarError, Full, Unreachable, Unreadable
 from protocol.node import Fired, Lease
@@ -32,7 +32,7 @@ UNREAD = Address("unread", "unread")
 OBJECTS = {"work": "car.work", "proc": "car.proc", "out": "car.out"}
 """Kinds of receivers that have a stream of their own."""
 
-_OURS = ("nats-", "car-voice", "car-to", "car-why")
+_OURS = ("nats-", "car-voice", "car-to", "car-why", "status", "description")
 
 log = structlog.get_logger()
 
@@ -168,6 +168,7 @@ class NatsIntake:
         _, voice, _, kind, key = item.msg.subject.split(".")
         me = Address(kind, key)
         try:
+            address(str(me))
             envelope = believe(voice, unpack(item.msg.headers or {}, item.msg.data))
         except Unreadable as error:
             if isinstance(error, Forged) or not self._crew.newer():

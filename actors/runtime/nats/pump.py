@@ -126,8 +126,9 @@ class Pump:
         """Take in one message of the inbox: a delivery, or a word of the server."""
         if self.is_shut:
             return
-        if status := (msg.headers or {}).get("Status"):
-            self._status(status, (msg.headers or {}).get("Description", ""))
+        if not msg.reply:
+            # A word of the server. What lies in a stream may bear any header, also one that looks like such a word.
+            self._status((msg.headers or {}).get("Status", ""), (msg.headers or {}).get("Description", ""))
             return
         _, _, _, seq, number, stamp, _ = msg.reply.rsplit(".", 6)
         if self.expected == 0:

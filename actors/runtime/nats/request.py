@@ -87,7 +87,7 @@ class Requests:
         waiting = self._open.get(msg.subject.rpartition(".")[2])
         if waiting is None or waiting.answer.done():
             return
-        if waiting.parts is None or "Status" in (msg.headers or {}):
+        if waiting.parts is None or "Nats-Sequence" not in (msg.headers or {}):
             waiting.answer.set_result(msg)
         else:
             waiting.parts.append(msg)

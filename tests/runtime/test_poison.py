@@ -1,0 +1,91 @@
+"""What a hostile door may put into the stream stops nobody: neither its shard, nor its host, nor its actor."""
+
+import asyncio
+
+import pytest
+
+from actors.runtime.nats.layout import MAIL
+from actors.runtime.nats.link import Login, connect
+from actors.runtime.nats.ports import open_ports
+from actors.runtime.shape import StepFailed
+from actors.runtime.transition import transition
+from protocol.address import Address
+from protocol.envelope import Envelope, letter, pack, unpack
+from protocol.errors import Unreadable
+from tests.runtime.cast import ACTOR, Add
+from tests.runtime.test_transition import mail
+from tests.runtime.world import NatsWorld
+from tests.server import Server
+
+DOOR = Address("door", "cli")
+
+
+def story(folder, tell):
+    async def run():
+        with Server(folder) as server:
+            link = await connect(Login(server.url, "test"))
+            world = NatsWorld(link, await open_ports(link))
+            world.server = server
+            world.start()
+            try:
+                await tell(world)
+            finally:
+                await world.stop()
+                await link.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", ["503", "408", "409 Consumer Deleted"])
+def test_a_mail_that_looks_like_a_word_of_the_server_is_a_mail(tmp_path, status):
+    async def tell(world):
+        headers, body = pack(Envelope(DOOR, (letter(Add(n=1), "m1"),)))
+        code, _, what = status.partition(" ")
+        await world.link.store("car.said_cli.account.a", body, {**headers, "Status": code, "Description": what})
+        await world.say("a", Add(n=2))
+        await world.settled("a", (1, 2))
+
+    story(tmp_path, tell)
+
+
+def test_a_subject_that_is_no_text_makes_nobody_deaf(tmp_path):
+    async def tell(world):
+        await world.say("a", Add(n=1))
+        await world.settled("a", (1,))
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+        await reader.readline()
+        writer.write(b'CONNECT {"verbose":false}\r\nPUB car.said_cli.account.\xff 2\r\n[]\r\nPING\r\n')
+        while await reader.readline() != b"PONG\r\n":
+            pass
+        writer.close()
+        await world.say("a", Add(n=2))
+        await world.settled("a", (1, 2))
+        assert not world.link.client._reading_task.done()
+
+    story(tmp_path, tell)
+
+
+@pytest.mark.parametrize("body", [b'[{"n":"\\ud800"}]', b"[" * 100_000, b"[1", b"{}", b"\xff"])
+def test_a_body_that_nobody_can_read_is_put_aside_and_its_actor_goes_on(tmp_path, body):
+    async def tell(world):
+        headers, _ = pack(Envelope(DOOR, (letter(Add(n=1), "m1"),)))
+        await world.link.store("car.said_cli.account.a", body, headers)
+        await world.say("a", Add(n=2))
+        await world.settled("a", (2,))
+        assert await world.dead() == [("account/a", "cast.Add")]
+        assert (await world.link.api(f"STREAM.INFO.{MAIL}")).number("state", "messages") == 0
+
+    story(tmp_path, tell)
+
+
+def test_half_a_pair_of_surrogates_is_refused_where_it_comes_in():
+    headers, _ = pack(Envelope(DOOR, (letter(Add(n=1), "m1"),)))
+    with pytest.raises(Unreadable):
+        unpack(headers, b'[{"n":"\\ud800"}]')
+
+
+@pytest.mark.parametrize("to", ["account/x.y", "out/cli", "work/n.git", "proc/x"])
+def test_an_address_that_no_stream_has_fails_the_step_and_not_its_actor_for_ever(to):
+    kind, _, key = to.partition("/")
+    with pytest.raises(StepFailed, match="nobody's address"):
+        transition(ACTOR, None, mail(1, Add(n=1, then=Address(kind, key))))
