@@ -1,30 +1,29 @@
 """How long the commands take to start, beside a Python that does nothing."""
 
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from tests.bench.row import Peer, Row, medians
 
 ROUNDS = 7
 
 
-async def measure(_):
-    """Return lines with the medians and their ratios."""
+def measure(_: Path) -> Iterable[Row]:
     car = str(Path(sys.executable).parent / "car")
-    rows = {
+    words = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "car --help": [car, "--help"],
         "car --version": [car, "--version"],
     }
-    times: dict[str, list[float]] = {name: [] for name in rows}
-    for _round in range(ROUNDS):
-        for name, args in rows.items():
-            began = time.perf_counter()
-            subprocess.run(args, check=True, capture_output=True)
-            times[name].append(time.perf_counter() - began)
-    least = statistics.median(times["python -c pass"])
-    return tuple(
-        f"{name:57s} {statistics.median(taken):8.3f} s    {statistics.median(taken) / least:.1f} times the least"
-        for name, taken in times.items()
-    )
+    found = medians(ROUNDS, {name: lambda argv=argv: _seconds(argv) for name, argv in words.items()})
+    least = Peer("python -c pass", found.pop("python -c pass"))
+    return [Row(name, figure, "s", peers=(least,)) for name, figure in found.items()]
+
+
+def _seconds(argv: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(argv, check=True, capture_output=True)
+    return time.perf_counter() - began

@@ -132,6 +132,7 @@ class Link:
         self.on_loss: list[Callable[[], None]] = []
         self.trouble = ""
         self.refusals = 0
+        self.is_leaving = False
         self.valid_until = math.inf
         """Until when (by the boot clock) we may write: a host whose lease has lapsed was taken for dead."""
         self.back = asyncio.Event()
@@ -223,6 +224,7 @@ class Link:
 
     async def close(self) -> None:
         """Leave."""
+        self.is_leaving = True
         if not self.client.is_closed:
             with suppress(OSError):  # the wire may break in the midst of our goodbye
                 await self.client.close()
@@ -259,7 +261,8 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
             tell()
 
     async def lost() -> None:
-        log.warning("nats is away", user=login.name)
+        if not link.is_leaving:
+            log.warning("nats is away", user=login.name)
         link.requests.break_off(f"the wire to the NATS server at {login.url} broke")
 
     async def closed() -> None:
