@@ -43,11 +43,14 @@ def token(text: str) -> str:
 
 
 def untoken(text: str) -> str:
-    """Return what ``token`` was given."""
+    """Return what ``token`` was given; raise ``Unreadable`` where it has made no such token."""
     if text == "_":
         return ""
     spelled = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-    return spelled.encode("latin-1").decode()
+    try:
+        return spelled.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise Unreadable(f"{text!r} is no token: {error}") from error
 
 
 def worker(node: str, name: str, key: str) -> Address:

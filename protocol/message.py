@@ -16,7 +16,7 @@ _known: dict[str, type["Message"]] = {}
 class Part(BaseModel):
     """A value inside messages; it has no wire name of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
 class Message(Part):

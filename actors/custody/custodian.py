@@ -236,7 +236,8 @@ async def take_custody(hub: Hub) -> None:
     working = loop.create_task(custodian.run())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
     try:
-        await asyncio.wait_for(custodian.leave(), LEAVING)
+        async with asyncio.timeout(LEAVING):
+            await custodian.leave()
     except TimeoutError:
         log.warning("the custodian leaves before all is told")
     working.cancel()

@@ -89,12 +89,21 @@ async def _decide(actor: Actor[S], hands: Hands[S], record: Record[S] | None, ma
         if hands.newer:
             raise Newer(f"a mail to {mail.to} is left to a newer host: {error}") from error
         await hands.bury(mail.to, mail.envelope, str(error))
-        return skipped(actor, record, mail)
+        return skipped(actor, record, mail) if record or _can_be_born(actor, mail) else None
     except Exception as error:  # noqa: BLE001  # the wall around a bug in a step: the mail is kept, the actor goes on
         why = _why(mail, error)
         await hands.bury(mail.to, mail.envelope, why)
-        return failed(actor, record, mail, why)
+        return failed(actor, record, mail, why) if record or _can_be_born(actor, mail) else None
     return decided
+
+
+def _can_be_born(actor: Actor[S], mail: Mail) -> bool:
+    """Tell whether there can be such an actor: one that fails at its birth has no record to be charged."""
+    try:
+        actor.born(mail.to)
+    except Exception:  # noqa: BLE001  # the wall around a bug in a birth, as above; its mail is in DEAD
+        return False
+    return True
 
 
 async def _save(actor: Actor[S], hands: Hands[S], decided: Record[S], revision: int) -> Known[S]:

@@ -91,7 +91,9 @@ def encode(actor: Actor[S], record: Record[S], version: int, limit: float = RECO
 
     Raise ``StepFailed`` where it has grown too large.
     """
-    data = _sunk(actor, record, version) if version < actor.version else record.model_dump_json().encode()
+    data = (
+        _sunk(actor, record, version) if version < actor.version else record.model_dump_json(warnings="error").encode()
+    )
     if len(data) > limit:
         raise StepFailed(f"the record would have {len(data)} bytes, {limit} are allowed")
     return data
@@ -105,12 +107,12 @@ def _sunk(actor: Actor[S], record: Record[S], lowest: int) -> bytes:
             log.debug("written as a newer version", kind=actor.kind, asked=version, why=str(error))
         except Exception:  # the wall around a bug in a way down: as it is, the state can always be written
             log.exception("no way down", kind=actor.kind, asked=version)
-    return record.model_dump_json().encode()
+    return record.model_dump_json(warnings="error").encode()
 
 
 def _as(actor: Actor[S], record: Record[S], version: int) -> bytes:
     def write(kind: type[T], state: T, /) -> bytes:
-        return _carried(record, kind, state, version).model_dump_json().encode()
+        return _carried(record, kind, state, version).model_dump_json(warnings="error").encode()
 
     if actor.former is None:
         raise NoWayDown(f"no version of {actor.kind} before {actor.version} is known")

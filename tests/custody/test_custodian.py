@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from actors.custody.custodian import Custodian, _Held
 from actors.custody.ledger import Entry, Ledger
+from actors.runtime.nats.answer import Kept
 from actors.runtime.nats.ask import ask
 from actors.runtime.nats.layout import MAIL, furnish
-from actors.runtime.nats.link import Kept, Link, Login, connect
+from actors.runtime.nats.link import Link, Login, connect
 from actors.runtime.nats.proc import Writer, purge
 from actors.runtime.place import init_hub
 from actors.runtime.ports import MAILBOX

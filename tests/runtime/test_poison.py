@@ -1,21 +1,26 @@
 """What a hostile door may put into the stream stops nobody: neither its shard, nor its host, nor its actor."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
+from actors.runtime.actor import Step
+from actors.runtime.memory import Memory
 from actors.runtime.nats.layout import MAIL
 from actors.runtime.nats.link import Login, connect
 from actors.runtime.nats.ports import open_ports
-from actors.runtime.shape import StepFailed
+from actors.runtime.shape import StepFailed, decode
+from actors.runtime.supervisor import Supervisor
 from actors.runtime.transition import transition
 from protocol.address import Address
 from protocol.envelope import Envelope, letter, pack, unpack
-from protocol.errors import Unreadable
-from tests.runtime.cast import ACTOR, Add
+from protocol.errors import Refused, Unreadable
+from tests.runtime.cast import ACTOR, Add, Wait, step
 from tests.runtime.test_transition import mail
 from tests.runtime.world import NatsWorld
-from tests.server import Server
+from tests.server import Server, until
 
 DOOR = Address("door", "cli")
 
@@ -89,3 +94,53 @@ def test_an_address_that_no_stream_has_fails_the_step_and_not_its_actor_for_ever
     kind, _, key = to.partition("/")
     with pytest.raises(StepFailed, match="nobody's address"):
         transition(ACTOR, None, mail(1, Add(n=1, then=Address(kind, key))))
+
+
+def test_a_mail_to_one_that_cannot_be_born_is_put_aside(tmp_path):
+    def born(address):
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, f"no name: {address.key}")
+
+    async def run():
+        memory = Memory()
+        supervisor = Supervisor({"account": replace(ACTOR, born=born)}, memory.ports)
+        host = asyncio.create_task(supervisor.run())
+        await memory.send(Address("account", "_ff"), Envelope(DOOR, (letter(Add(n=1), "m1"),)))
+        await until(lambda: memory.dead and not memory.boxes[Address("account", "_ff")])
+        assert "UnicodeDecodeError" in memory.dead[0].why
+        host.cancel()
+        await asyncio.wait([host])
+
+    asyncio.run(run())
+
+
+def test_a_state_of_a_wrong_type_fails_its_step_and_leaves_the_record_readable(tmp_path):
+    def wrong(account, message, cause):
+        return Step(replace(account, numbers=("one",))) if message.n == 1 else step(account, message, cause)
+
+    async def run():
+        memory = Memory()
+        supervisor = Supervisor({"account": replace(ACTOR, step=wrong)}, memory.ports)
+        host = asyncio.create_task(supervisor.run())
+        for n in (1, 2):
+            await memory.send(Address("account", "a"), Envelope(DOOR, (letter(Add(n=n), f"m{n}"),)))
+        await until(lambda: not memory.boxes[Address("account", "a")])
+        assert [one.envelope.id for one in memory.dead] == ["m1"]
+        stored = await memory.load(Address("account", "a"))
+        assert decode(ACTOR, stored.data).state.numbers == (2,)
+        host.cancel()
+        await asyncio.wait([host])
+
+    asyncio.run(run())
+
+
+def test_what_is_no_number_is_not_said():
+    with pytest.raises(ValidationError):
+        Wait(seconds=float("nan"), n=1)
+
+
+def test_a_mail_that_would_not_fit_into_the_dead_letters_is_refused_where_it_is_said(tmp_path):
+    async def tell(world):
+        with pytest.raises(Refused, match="larger than it may be"):
+            await world.link.store("car.mail.account.a", b"x" * 5_000_000, {})
+
+    story(tmp_path, tell)

@@ -126,6 +126,25 @@ def test_a_host_that_leaves_finishes_what_it_has_and_is_followed_at_once(tmp_pat
     story(tmp_path, 2, tell)
 
 
+def test_a_host_that_leaves_while_its_lease_is_renewed_stays_away(tmp_path):
+    async def tell(_, players):
+        one, other = players
+        one.wire.stall("down")
+        asked = one.link.requests._open
+        await until(lambda: any(waiting.subject.startswith("$KV.NODES") for waiting in asked.values()))
+        draining = asyncio.create_task(one.house.usher.drain())
+        await until(lambda: one.house.roster._is_leaving)
+        one.wire.flow()
+        await draining
+        await until(lambda: other.seats == SEATS)
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            assert (one.seats, other.seats) == (0, SEATS)
+        assert one.link.valid_until > boot_time() + TERM
+
+    story(tmp_path, 2, tell)
+
+
 def test_a_host_that_is_cut_off_is_followed_and_comes_back(tmp_path):
     async def tell(far, players):
         one, other = players

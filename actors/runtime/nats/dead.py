@@ -14,9 +14,10 @@ from datetime import datetime
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from actors.runtime.nats.answer import Found  # noqa: TC001  # types are imported like everything else
 from actors.runtime.nats.epoch import read_epochs
 from actors.runtime.nats.layout import DEAD, EVENT
-from actors.runtime.nats.link import Found, Link
+from actors.runtime.nats.link import Link
 from actors.runtime.nats.log import Entry
 from actors.runtime.nats.row import OBJECTS, Row, anew, borne, derive, line, read, row_key, show, want_way
 from actors.runtime.ports import Post, Store

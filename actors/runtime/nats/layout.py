@@ -6,8 +6,9 @@
 import asyncio
 from typing import TypeAlias
 
+from actors.runtime.nats.answer import Found
 from actors.runtime.nats.epoch import NOTHING, Anew, Epochs, read_epochs
-from actors.runtime.nats.link import Found, Link
+from actors.runtime.nats.link import Link
 from actors.runtime.ports import MAILBOX
 from protocol.errors import Refused
 
@@ -24,6 +25,8 @@ WINDOW = 120
 """Seconds for which the server itself knows an id again; what must hold for longer is held by marks."""
 UNACKED = 20 * MAILBOX
 """Mails of one shard that may be in hand: so many that twenty stuck mailboxes do not hold up the others."""
+_LARGEST = 4_000_000
+"""Bytes of one mail or command: with all that DEAD says of it, it must still be one message."""
 _DAY = 86_400
 _GB = 1_000_000_000
 _NODES_BYTES = 10_000_000
@@ -50,6 +53,7 @@ STREAMS: dict[str, dict[str, Json]] = {
         "discard_new_per_subject": True,
         "duplicate_window": _seconds(WINDOW),
         "max_consumers": 4 * SHARDS,
+        "max_msg_size": _LARGEST,
     },
     STATE: {
         "subjects": ["$KV.STATE.>"],
@@ -80,6 +84,7 @@ STREAMS: dict[str, dict[str, Json]] = {
         "max_msgs_per_subject": MAILBOX,
         "discard_new_per_subject": True,
         "duplicate_window": _seconds(WINDOW),
+        "max_msg_size": _LARGEST,
     },
     PROC: {
         "subjects": ["car.proc.*.*"],

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple, cast
 
 import structlog
 from nats.aio.client import Client
@@ -16,10 +15,10 @@ from nats.aio.msg import Msg
 from nats.errors import AuthorizationError, SlowConsumerError
 from nats.errors import Error as NatsError
 
+from actors.runtime.nats.answer import MISSING, Ack, Found, Kept, read_answer, refusal, stored
 from actors.runtime.nats.request import Requests
 from actors.runtime.nats.users import denied
-from actors.runtime.ports import Conflict
-from protocol.errors import Full, Refused, Unreachable, Unsent
+from protocol.errors import Refused, Unreachable, Unsent
 
 PATIENCE = 5.0
 """Seconds for which an answer of the server is awaited."""
@@ -31,11 +30,8 @@ BEAT = 20
 """Seconds between two looks at whether the server still answers; after two in vain the connection is made anew."""
 PENDING = 64 * 1024 * 1024
 """Bytes that may wait to be written while the server is away."""
-_WRONG_LAST, _PER_SUBJECT, _STREAM_FULL = (10071, 10164), (10077,), (10047, 10077, 10023, 10122)
-_UNABLE = 500
 _FRAME = 64
 """Bytes that headers need beside their lines."""
-_MISSING = (10059, 10014, 10037)
 
 log = structlog.get_logger()
 
@@ -49,56 +45,6 @@ class Login:
     url: str
     name: str
     seed: str = ""
-
-
-class Ack(NamedTuple):
-    """The server has stored a message."""
-
-    seq: int
-    duplicate: bool
-
-
-class Kept(NamedTuple):
-    """A message as a stream keeps it."""
-
-    seq: int
-    headers: Mapping[str, str]
-    data: bytes
-
-
-class Found:
-    """A JSON answer of the server, read by names."""
-
-    def __init__(self, body: Json) -> None:
-        """Hold the answer."""
-        self.body = body
-
-    def part(self, *names: str) -> object:
-        """Return what lies below these names, or None."""
-        value: object = self.body
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
-
-    def section(self, *names: str) -> Json:
-        """Return the object below these names, or an empty one."""
-        value = self.part(*names)
-        return cast("Json", value) if isinstance(value, dict) else {}
-
-    def sections(self, *names: str) -> list["Found"]:
-        """Return the objects of the list below these names."""
-        value = self.part(*names)
-        return [Found(one) for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-    def text(self, *names: str) -> str:
-        """Return the text below these names, or nothing."""
-        value = self.part(*names)
-        return value if isinstance(value, str) else ""
-
-    def number(self, *names: str) -> int:
-        """Return the number below these names, or 0."""
-        value = self.part(*names)
-        return value if isinstance(value, int) else 0
 
 
 def boot_time() -> float:
@@ -165,9 +111,9 @@ class Link:
     async def api(self, subject: str, body: Mapping[str, object] | None = None) -> Found:
         """Ask the server's JetStream; raise ``Refused`` where it says no, ``Unreachable`` where it is unable."""
         answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None)
-        found = Found(cast("Json", json.loads(answer.data)))
+        found = read_answer(answer)
         if found.part("error"):
-            raise _refusal(subject, found)
+            raise refusal(subject, found)
         return found
 
     async def find(
@@ -175,16 +121,16 @@ class Link:
     ) -> Found | None:
         """Ask for something that may not be there."""
         answer = await self._request(f"$JS.API.{subject}", json.dumps(body or {}).encode(), None, patience)
-        found = Found(cast("Json", json.loads(answer.data)))
-        if found.number("error", "err_code") in _MISSING:
+        found = read_answer(answer)
+        if found.number("error", "err_code") in MISSING:
             return None
         if found.part("error"):
-            raise _refusal(subject, found)
+            raise refusal(subject, found)
         return found
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> Ack:
         """Publish into a stream and wait until it is stored; raise ``Full``, ``Conflict`` or ``Unreachable``."""
-        return _stored(subject, await self._request(subject, body, headers))
+        return stored(subject, await self._request(subject, body, headers))
 
     async def last(self, stream: str, subject: str) -> "Kept | None":
         """Return the newest message on a subject of a stream, if there is one."""
@@ -219,7 +165,7 @@ class Link:
     async def renew(self, subject: str, body: bytes, headers: dict[str, str], term: float) -> None:
         """Store a lease, and be allowed to write for its term from now on."""
         began = boot_time()
-        _stored(subject, await self._request(subject, body, headers, term / 2, is_lease=True))
+        stored(subject, await self._request(subject, body, headers, term / 2, is_lease=True))
         self.valid_until = began + term
 
     async def close(self) -> None:
@@ -228,6 +174,42 @@ class Link:
         if not self.client.is_closed:
             with suppress(OSError):  # the wire may break in the midst of our goodbye
                 await self.client.close()
+
+    # what the client says
+
+    async def hear_return(self) -> None:
+        """Tell everybody that the connection is there again."""
+        log.info("nats is back", user=self.login.name)
+        self.trouble = ""
+        self.back.set()
+        for tell in self.on_return:
+            tell()
+
+    async def hear_loss(self) -> None:
+        """Tell whoever waits that the connection is lost, and with it every answer that was on its way."""
+        if not self.is_leaving:
+            log.warning("nats is away", user=self.login.name)
+        self.requests.break_off(f"the wire to the NATS server at {self.login.url} broke")
+
+    async def hear_end(self) -> None:
+        """Take note that the connection is closed for good."""
+        self.gone.set()
+
+    async def hear_error(self, error: Exception) -> None:
+        """Take note of what the server refuses, or that it does not answer."""
+        # While the server is away the same is said five times a second.
+        say = log.debug if self.trouble == _what(error) else log.warning
+        self.trouble = _what(error)
+        say("nats says", user=self.login.name, error=self.trouble)
+        if found := denied(self.trouble):
+            self.requests.deny(found[1])
+        self.refusals = self.refusals + 1 if isinstance(error, AuthorizationError) else 0
+        if self.refusals >= LOCKED_OUT:
+            await self.close()
+            self.gone.set()
+        if isinstance(error, SlowConsumerError):
+            for tell in self.on_loss:
+                tell()
 
     async def _request(
         self,
@@ -253,36 +235,6 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
     client = _Client()
     link = Link(client, login)
 
-    async def returned() -> None:
-        log.info("nats is back", user=login.name)
-        link.trouble = ""
-        link.back.set()
-        for tell in link.on_return:
-            tell()
-
-    async def lost() -> None:
-        if not link.is_leaving:
-            log.warning("nats is away", user=login.name)
-        link.requests.break_off(f"the wire to the NATS server at {login.url} broke")
-
-    async def closed() -> None:
-        link.gone.set()
-
-    async def failed(error: Exception) -> None:
-        # While the server is away the same is said five times a second.
-        say = log.debug if link.trouble == _what(error) else log.warning
-        link.trouble = _what(error)
-        if found := denied(link.trouble):
-            link.requests.deny(found[1])
-        link.refusals = link.refusals + 1 if isinstance(error, AuthorizationError) else 0
-        if link.refusals >= LOCKED_OUT:
-            await link.close()
-            link.gone.set()
-        say("nats says", user=login.name, error=link.trouble)
-        if isinstance(error, SlowConsumerError):
-            for tell in link.on_loss:
-                tell()
-
     await _until(
         lambda: client.connect(
             login.url,
@@ -294,10 +246,10 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
             connect_timeout=2,
             pending_size=PENDING,
             allow_reconnect=True,
-            error_cb=failed,
-            reconnected_cb=returned,
-            disconnected_cb=lost,
-            closed_cb=closed,
+            error_cb=link.hear_error,
+            reconnected_cb=link.hear_return,
+            disconnected_cb=link.hear_loss,
+            closed_cb=link.hear_end,
             ping_interval=BEAT,
         ),
         link,
@@ -305,27 +257,6 @@ async def connect(login: Login, *, wait: float = 10.0) -> Link:
     )
     await link.requests.listen()
     return link
-
-
-def _stored(subject: str, answer: Msg) -> Ack:
-    """Read what the server says of a message that it was to store."""
-    found = Found(cast("Json", json.loads(answer.data)))
-    code, why = found.number("error", "err_code"), found.text("error", "description")
-    if code in _WRONG_LAST:
-        raise Conflict(f"{subject}: {why}")
-    if code in _PER_SUBJECT:
-        raise Full(f"{subject} holds as many messages as it may")
-    if found.part("error"):
-        raise Unsent(f"NATS did not store a message on {subject}: {why}")
-    return Ack(found.number("seq"), bool(found.part("duplicate")))
-
-
-def _refusal(subject: str, found: Found) -> Refused | Unreachable:
-    """Return what an error of the server means: what it cannot do now (a full disk) may be tried again."""
-    why = found.text("error", "description")
-    if found.number("error", "code") >= _UNABLE:
-        return Unreachable(f"NATS cannot do {subject} now: {why}")
-    return Refused(f"NATS refuses {subject}: {why}")
 
 
 def _what(error: Exception) -> str:
@@ -341,7 +272,8 @@ async def _until(connect_once: Callable[[], Awaitable[None]], link: Link, wait: 
     until = loop.time() + wait
     while True:
         try:
-            await asyncio.wait_for(connect_once(), max(until - loop.time(), 0.5))
+            async with asyncio.timeout(max(until - loop.time(), 0.5)):
+                await connect_once()
         except (TimeoutError, NatsError, OSError) as error:
             if loop.time() >= until:
                 why = link.trouble or _what(error)

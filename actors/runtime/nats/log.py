@@ -7,6 +7,7 @@ the stream by its sequence, so a lost ring costs a beat and never a message.
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -49,10 +50,9 @@ async def follow(link: Link, stream: str, subject: str, start: int = 1) -> Async
                 yield entry
                 start = entry.seq + 1
             if not entries:
-                try:
-                    await asyncio.wait_for(rung.wait(), BEAT)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):  # wait_for would lose a cancel that comes with the ring
+                    async with asyncio.timeout(BEAT):
+                        await rung.wait()
     finally:
         if not link.client.is_closed:
             await subscription.unsubscribe()

@@ -166,9 +166,9 @@ class NatsIntake:
 
     def _delivery(self, item: Item) -> Delivery | None:
         _, voice, _, kind, key = item.msg.subject.split(".")
-        me = Address(kind, key)
+        me = Address("unread", token(f"{kind}/{key}"))
         try:
-            address(str(me))
+            me = address(f"{kind}/{key}")
             envelope = believe(voice, unpack(item.msg.headers or {}, item.msg.data))
         except Unreadable as error:
             if isinstance(error, Forged) or not self._crew.newer():

@@ -131,6 +131,7 @@ class Pump:
             self._status((msg.headers or {}).get("Status", ""), (msg.headers or {}).get("Description", ""))
             return
         _, _, _, seq, number, stamp, _ = msg.reply.rsplit(".", 6)
+        self.left -= 1  # also what is dropped was asked for
         if self.expected == 0:
             if int(number) != 1:
                 return
@@ -140,7 +141,6 @@ class Pump:
             self.doubt()
             return
         self.expected += 1
-        self.left -= 1
         if self.left < BATCH // 2:
             self._later(self._pull())
         self.take(Item(msg, int(seq), datetime.fromtimestamp(int(stamp) / 1e9, UTC)))

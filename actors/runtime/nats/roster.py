@@ -145,10 +145,15 @@ class Roster:
             log.info("the roster waits", host=self.me.name, error=str(error))
 
     async def _renew(self) -> None:
+        if self._is_leaving:
+            return
         began = boot_time()
         headers = {"Nats-TTL": f"{TERM:.0f}s"}
         await self._link.renew(self._subject(self.me), self.me.model_dump_json().encode(), headers, TERM)
-        if not self._is_leaving:
+        if self._is_leaving:
+            # It was on its way when we left; what is in hand may be finished all the same.
+            self._link.valid_until = boot_time() + GRACE
+        else:
             self._renewed = began
             self._note(self.me)
 
@@ -176,6 +181,8 @@ class Roster:
                 self._note(Lease.model_validate_json(data, strict=False))
 
     def _note(self, lease: Lease) -> None:
+        if self._is_leaving and lease.name == self.me.name:
+            return  # the echo of what we said before we left
         known = self._seen.get(lease.name)
         self._seen[lease.name] = _Sight(lease, boot_time())
         if known is None or known.lease != lease:

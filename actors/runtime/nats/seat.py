@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from actors.runtime.nats.answer import Found
 from actors.runtime.nats.layout import consumer
-from actors.runtime.nats.link import Found, Link
+from actors.runtime.nats.link import Link
 from actors.runtime.nats.pump import Item, Pump, tend
 from actors.runtime.nats.roster import Roster
 from actors.runtime.placement import owner
@@ -109,7 +110,10 @@ class Usher:
         await self._stop(name for name in tuple(self._held) if name not in mine)
         if wanted := [self._seats[name] for name in mine if name not in self._held]:
             await self._oust(wanted)
-            await asyncio.gather(*(self._take(seat) for seat in wanted))
+            # All are waited for: one that is still on its way would take the same seat a second time.
+            taken = await asyncio.gather(*(self._take(seat) for seat in wanted), return_exceptions=True)
+            if faults := [one for one in taken if isinstance(one, BaseException)]:
+                raise faults[0]
             log.info("took seats", host=me, seats=len(wanted))
 
     async def _take(self, seat: Seat) -> None:
@@ -135,8 +139,10 @@ class Usher:
 
     async def _stop(self, names: Iterable[str]) -> None:
         for name in names:
-            await self._held.pop(name).close()
-            self._seats[name].leave()
+            if pump := self._held.pop(name, None):
+                pump.shut()
+                self._seats[name].leave()
+                await pump.close()
 
     async def _oust(self, seats: list[Seat]) -> None:
         """Delete the consumers of those who read these seats before, ourselves included: we begin anew."""

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from actors.runtime.nats.answer import Found
 from actors.runtime.nats.dead import counts, resting
 from actors.runtime.nats.layout import DEAD, MAIL, NODES, SHARDS
-from actors.runtime.nats.link import Found, Link
+from actors.runtime.nats.link import Link
 from actors.runtime.nats.log import read_all
 from actors.runtime.nats.micro import fares
 from actors.runtime.ports import Store

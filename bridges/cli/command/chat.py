@@ -59,7 +59,8 @@ class Terminal:
         if isinstance(self._reader, Pipe) and self._unanswered:
             # Whoever pipes lines in has nothing more to say, but wants to hear.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._answered.wait(), LINGER)
+                async with asyncio.timeout(LINGER):
+                    await self._answered.wait()
 
     async def show(self, room_: str, card: Card, proof: str) -> str:
         """Show a card and remember its buttons; what is shown in a terminal needs no name."""
