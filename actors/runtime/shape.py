@@ -16,6 +16,8 @@ from actors.runtime.record import RECORD_LIMIT, Record
 from protocol.errors import CarError, Unreadable
 
 S = TypeVar("S")
+_MARK = 130
+"""Bytes of a record that a mark takes, more or less."""
 T = TypeVar("T")
 
 log = structlog.get_logger()
@@ -94,8 +96,9 @@ def encode(actor: Actor[S], record: Record[S], version: int, limit: float = RECO
     data = (
         _sunk(actor, record, version) if version < actor.version else record.model_dump_json(warnings="error").encode()
     )
-    if len(data) > limit:
-        raise StepFailed(f"the record would have {len(data)} bytes, {limit} are allowed")
+    # The bound is for what an actor makes, and not for whom it has heard: that it cannot help.
+    if (size := len(data) - _MARK * len(record.marks)) > limit:
+        raise StepFailed(f"the record would have {size} bytes, {limit} are allowed")
     return data
 
 

@@ -13,11 +13,11 @@ from actors.runtime.effects import After, Cancel, Reply, Send
 from actors.runtime.memory import Memory
 from actors.runtime.ports import MAILBOX, Delivery, Mail, Ports
 from actors.runtime.record import SetTimer
-from actors.runtime.shape import StepFailed, decode
+from actors.runtime.shape import StepFailed, decode, encode
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.transition import transition
 from protocol.address import Address
-from protocol.envelope import Envelope, letter
+from protocol.envelope import Envelope, Mark, letter
 from protocol.errors import Refused, Unreachable
 from protocol.node import Undelivered, Watch
 from tests.runtime.cast import ACTOR, Account, Add, Grow, SumView, Wait, born, step
@@ -234,3 +234,10 @@ def test_an_address_that_nothing_can_be_sent_to_fails_the_step_and_not_its_sende
     for one in (Add(n=1, then=Address("account", key)), Watch(watcher=Address("account", key))):
         with pytest.raises(StepFailed, match="is no address"):
             transition(ACTOR, None, mail(one))
+
+
+def test_whom_an_actor_has_heard_does_not_count_as_what_it_keeps():
+    record = transition(ACTOR, None, mail(Add(n=1)))
+    heard = Heard(mark=Mark("a1b2c3d4", 123_456_789), at=record.at)
+    crowded = record.model_copy(update={"marks": {f"session/{n:032x}": heard for n in range(5000)}})
+    assert decode(ACTOR, encode(ACTOR, crowded, ACTOR.version)) == crowded

@@ -23,7 +23,7 @@ SAID = tuple(f"said_{door}" for door in ("cli", "telegram", "web", "custodian"))
 """The first tokens of what others say: each has a subject that only its own key may write to."""
 WINDOW = 120
 """Seconds for which the server itself knows an id again; what must hold for longer is held by marks."""
-UNACKED = 20 * MAILBOX
+UNACKED = 20 * MAILBOX * (1 + len(SAID))
 """Mails of one shard that may be in hand: so many that twenty stuck mailboxes do not hold up the others."""
 _LARGEST = 4_000_000
 """Bytes of one mail or command: with all that DEAD says of it, it must still be one message."""

@@ -11,6 +11,7 @@ import structlog
 
 from actors.runtime.nats.clock import ServerClock
 from actors.runtime.nats.epoch import NOTHING, Anew, Epochs
+from actors.runtime.nats.forwarder import Forwarder
 from actors.runtime.nats.identity import Forged, believe, private_id
 from actors.runtime.nats.layout import EVENT, MAIL, OUT, SHARDS, STATE, TIMER, UNACKED, VOICE, furnish, hire, lasting
 from actors.runtime.nats.link import Link
@@ -21,12 +22,10 @@ from actors.runtime.nats.seat import Seat, Usher
 from actors.runtime.nats.users import BRIDGES
 from actors.runtime.ports import Delivery, Leave, Mail, Ports, Stored, Take
 from protocol.address import Address, address, token
-from protocol.envelope import Envelope, Fire, Letter, letter, pack, unpack
-from protocol.errors import CarError, Full, Unreachable, Unreadable
-from protocol.node import Fired, Lease
+from protocol.envelope import Envelope, Letter, pack, unpack
+from protocol.errors import CarError, Full, Unreadable
+from protocol.node import Lease
 
-TIMERS = Address("timer", "nats")
-"""Who sends what timers say; the message itself lies in the record of the actor."""
 UNREAD = Address("unread", "unread")
 """Who sends what only a newer host can read."""
 OBJECTS = {"work": "car.work", "proc": "car.proc", "out": "car.out"}
@@ -161,7 +160,9 @@ class NatsIntake:
             subject = f"car.*.{number}.*.*"
             return Seat(f"s{number}", MAIL, subject, hand, let_go, shard=number, unacked=UNACKED)
 
-        self._usher.add(*map(shard, range(SHARDS)), Seat("fired", TIMER, "car.fired.*.*", self._forward))
+        forwarder = Forwarder(self._link, self._post)
+        fired = Seat("fired", TIMER, "car.fired.*.*", forwarder.take, forwarder.leave)
+        self._usher.add(*map(shard, range(SHARDS)), fired)
         await self._usher.run()
 
     def _delivery(self, item: Item) -> Delivery | None:
@@ -191,27 +192,6 @@ class NatsIntake:
             await self._link.say(item.msg.reply, b"+ACK")
         except CarError as error:
             log.warning("not put aside", to=str(me), error=str(error))
-
-    def _forward(self, item: Item) -> None:
-        self._start(self._fire(item))
-
-    async def _fire(self, item: Item) -> None:
-        """Put one fired timer into its mailbox; a full one is tried again while the others go on."""
-        _, _, kind, key = item.msg.subject.split(".")
-        name, _, generation = (item.msg.headers or {}).get("Car-Fire", "").rpartition(":")
-        me, pause = Address(kind, key), 0.1
-        id_ = f"{me}.{token(name)}.{generation}"
-        envelope = Envelope(TIMERS, (letter(Fired(), id_),), fire=Fire(name, int(generation)))
-        while True:
-            try:
-                await self._post.send(me, envelope)
-                await self._link.say(item.msg.reply, b"+ACK")
-            except Unreachable as error:
-                log.info("timer waits", actor=str(me), error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
-            else:
-                return
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -249,7 +229,9 @@ class NatsCrew:
         return self._roster.newer()
 
     def decline(self, me: Address) -> None:
-        """Leave the shard of an address to newer hosts."""
+        """Leave the shard of an address to newer hosts; where none is left it would only go round among us."""
+        if not self._roster.newer():
+            return
         task = asyncio.get_running_loop().create_task(self._decline(me))
         self._declining.add(task)
         task.add_done_callback(self._declining.discard)
