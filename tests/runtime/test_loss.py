@@ -12,7 +12,7 @@ from actors.runtime.cell import Cell, Trade
 from actors.runtime.effects import After, Cancel, Reply, Send
 from actors.runtime.memory import Memory
 from actors.runtime.ports import MAILBOX, Delivery, Mail, Ports
-from actors.runtime.record import SetTimer
+from actors.runtime.record import Heard, SetTimer
 from actors.runtime.shape import StepFailed, decode, encode
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.transition import transition
