@@ -53,13 +53,21 @@ def test_a_mail_that_looks_like_a_word_of_the_server_is_a_mail(tmp_path, status)
     story(tmp_path, tell)
 
 
-def test_a_subject_that_is_no_text_makes_nobody_deaf(tmp_path):
+PUBLISHED = {
+    "a subject": b"PUB car.said_cli.account.\xff 2\r\n[]\r\n",
+    "a header": b"HPUB car.said_cli.account.a 23 25\r\nNATS/1.0\r\nCar-Id: \xff\r\n\r\n[]\r\n",
+    "a line of headers": b"HPUB car.said_cli.account.a 16 18\r\nNATS/1.0\r\n\xff\xfe\r\n\r\n[]\r\n",
+}
+
+
+@pytest.mark.parametrize("said", PUBLISHED.values(), ids=PUBLISHED)
+def test_what_is_no_text_makes_nobody_deaf(tmp_path, said):
     async def tell(world):
         await world.say("a", Add(n=1))
         await world.settled("a", (1,))
         reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
         await reader.readline()
-        writer.write(b'CONNECT {"verbose":false}\r\nPUB car.said_cli.account.\xff 2\r\n[]\r\nPING\r\n')
+        writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n' + said + b"PING\r\n")
         while await reader.readline() != b"PONG\r\n":
             pass
         writer.close()

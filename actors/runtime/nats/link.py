@@ -92,6 +92,10 @@ class Link:
                 async with asyncio.timeout(WATCH):
                     await self.gone.wait()
                     break
+            reading = self.client._reading_task  # noqa: SLF001  # held by a test
+            if self.client.is_connected and reading is not None and reading.done():
+                log.error("the connection was deaf and is made anew", user=self.login.name)
+                await self.client.force_reconnect()
         raise Unreachable(f"the NATS server at {self.login.url} has closed the connection: {self.trouble}")
 
     async def here(self, patience: float = PATIENCE) -> None:
