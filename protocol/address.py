@@ -1,6 +1,7 @@
 """Who is spoken to: a kind of actor and its key, and the NATS subject that follows from them."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocol.errors import Unreadable
@@ -29,6 +30,7 @@ class Address(NamedTuple):
         return f"car.{object_}.{self.kind}.{self.key}"
 
 
+@lru_cache(4096)
 def address(text: str) -> Address:
     """Read ``kind/key``; raise ``Unreadable`` where it is none."""
     kind, slash, key = text.partition("/")

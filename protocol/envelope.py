@@ -98,13 +98,11 @@ def pack(envelope: Envelope) -> tuple[dict[str, str], bytes]:
 def unpack(headers: Mapping[str, str], body: bytes) -> Envelope:
     """Return the envelope that ``pack`` was given; raise ``Unreadable`` for anything else."""
     try:
-        bodies = json.loads(body)
-        json.dumps(bodies, ensure_ascii=False).encode()  # half of a pair of surrogates could not be written again
         ids, named = headers["Car-Id"].split(","), headers["Car-Name"].split(",")
         answers = headers["Car-Re"].split(",") if "Car-Re" in headers else [""] * len(ids)
         letters = tuple(
-            Letter(id_, name, json.dumps(part, ensure_ascii=False), re)
-            for id_, name, part, re in zip(ids, named, bodies, answers, strict=True)
+            Letter(id_, name, part, re)
+            for id_, name, part, re in zip(ids, named, _parts(body, len(ids)), answers, strict=True)
         )
         return Envelope(
             sender=address(headers["Car-Sender"]),
@@ -117,6 +115,15 @@ def unpack(headers: Mapping[str, str], body: bytes) -> Envelope:
         )
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise Unreadable(f"these bytes are no envelope: {error}") from error
+
+
+def _parts(body: bytes, count: int) -> list[str]:
+    """Return the bodies in an array. A single one is not looked into: whoever opens the letter does, and says so."""
+    if count == 1 and body[:1] == b"[" and body[-1:] == b"]":
+        return [body[1:-1].decode()]
+    bodies = json.loads(body)
+    json.dumps(bodies, ensure_ascii=False).encode()  # half of a pair of surrogates could not be written again
+    return [json.dumps(part, ensure_ascii=False) for part in bodies]
 
 
 def _mark(text: str) -> Mark | None:

@@ -86,7 +86,7 @@ class Backstage:
         kept = self.records.get(me)
         if kept is None or (kept.until and kept.until <= self.now):
             return Known(None, 0)
-        return Known(decode(actor, kept.data), kept.revision)
+        return Known(decode(actor, kept.data), kept.revision, kept.data)
 
     def write(self, me: Address, data: bytes, revision: int, *, stopped: bool) -> int:
         """Write a record over the one that was read."""

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, TypeVar, assert_never
 
@@ -15,6 +15,7 @@ from actors.runtime.loop import LoopActor
 from actors.runtime.ports import Conflict, Delivery, Ports
 from actors.runtime.record import MARK_DAYS, Answer, DropTimer, Outgoing, Parcel, Record, Row, SetTimer
 from actors.runtime.shape import Newer, decode
+from actors.runtime.shelf import Shelf
 from protocol.address import Address
 from protocol.envelope import Envelope, Mark
 from protocol.errors import Full, Unreachable, Unreadable
@@ -33,11 +34,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Trade(Generic[S]):
-    """What a cell needs to know of itself: what it decides by, who it is, and its ports."""
+    """What a cell needs to know of itself: what it decides by, who it is, its ports, and where its record is kept."""
 
     actor: Actor[S]
     me: Address
     ports: Ports
+    shelf: Shelf = field(default_factory=Shelf)
 
 
 class Cell(LoopActor, Generic[S]):
@@ -48,7 +50,7 @@ class Cell(LoopActor, Generic[S]):
         super().__init__()
         self._trade = trade
         self._known: Known[S] | None = None
-        self._inside: dict[tuple[str, int], Delivery] = {}
+        self._inside: dict[tuple[str, int], Delivery] | None = None
         self._left = False
         self.used = asyncio.get_running_loop().time()
 
@@ -57,10 +59,12 @@ class Cell(LoopActor, Generic[S]):
 
         The server delivers again what was not settled for long: a stuck actor must not fill the memory with that.
         """
+        if self._inside is None:
+            self._inside = {}
         known = _key(delivery) in self._inside
         self._inside[_key(delivery)] = delivery
         if not known:
-            self.actor_ref.tell(delivery)
+            self.tell(delivery)
 
     async def receive(self, message: object) -> None:
         """Handle one delivery for as long as it takes: only the store and the wire are tried again."""
@@ -70,9 +74,9 @@ class Cell(LoopActor, Generic[S]):
         async for _ in _tries(self._trade.me):
             try:
                 hands = Deeds(self._trade, lambda: self._left)
-                known, self._known = self._known, None
-                self._known = await handle(self._trade.actor, hands, known or await hands.load(), message.mail)
-                await self._inside.get(_key(message), message).settle()
+                known = self._unfold() or await hands.load()
+                self._known = await handle(self._trade.actor, hands, known, message.mail)
+                await self._settle(message)
             except Newer as error:
                 log.warning("left to a newer host", actor=str(self._trade.me), why=str(error))
                 self._trade.ports.crew.decline(self._trade.me)
@@ -81,16 +85,40 @@ class Cell(LoopActor, Generic[S]):
             except Exception:  # the wall around a bug of ours: to go on would lose this mail and what it said
                 log.exception("again", actor=str(self._trade.me))
             else:
-                self._inside.pop(_key(message), None)
+                self._trade.shelf.put(self)
                 return
             if self._left:
                 return
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Settle the newest delivery of a mail, and have nothing in memory where nothing is inside."""
+        await (self._inside or {}).get(_key(delivery), delivery).settle()
+        if self._inside:
+            self._inside.pop(_key(delivery), None)
+        self._inside = self._inside or None
+
+    def _unfold(self) -> Known[S] | None:
+        """Take the record as it was last known; until it is known again, it is to be read."""
+        known, self._known = self._known, None
+        if known and known.record is None and known.data:
+            return known._replace(record=decode(self._trade.actor, known.data))
+        return known
+
+    def fold(self) -> None:
+        """Keep the record as bytes until it is needed."""
+        if self._known and self._known.data:
+            self._known = self._known._replace(record=None)
+
+    def abort(self) -> None:
+        """Be gone at the next await."""
+        self._trade.shelf.drop(self)
+        super().abort()
 
     def let_go(self) -> None:
         """Finish what is in hand, and take nothing more: another host has our mail now."""
         self._left = True
         self.actor_inbox.waiting.clear()
-        self._inside.clear()
+        self._inside = None
 
     def stale(self, now: float, idle: float) -> bool:
         """Tell whether nothing was asked of this cell for so long that it may leave."""
@@ -122,7 +150,8 @@ class Deeds(Generic[S]):
         stored = await self._ports.store.load(self._trade.me)
         if stored is None:
             return Known(None, 0)
-        return Known(decode(self._trade.actor, stored.data) if stored.data else None, stored.revision)
+        record = decode(self._trade.actor, stored.data) if stored.data else None
+        return Known(record, stored.revision, stored.data)
 
     async def save(self, data: bytes, revision: int, *, stopped: bool) -> int:
         """Write a record; that of one who has stopped is a tombstone."""

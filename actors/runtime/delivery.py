@@ -13,7 +13,7 @@ import structlog
 
 from actors.runtime.actor import Actor
 from actors.runtime.ports import Conflict, Mail
-from actors.runtime.record import Parcel, Record
+from actors.runtime.record import RECORD_LIMIT, Parcel, Record
 from actors.runtime.shape import Newer, encode
 from actors.runtime.transition import failed, parked, repeated, resting, skipped, transition, undelivered
 from protocol.address import Address
@@ -29,10 +29,21 @@ log = structlog.get_logger()
 
 
 class Known(NamedTuple, Generic[S]):
-    """A record as it was last read or written; ``revision`` is what the next write is written over."""
+    """A record as it was last read or written; ``revision`` is what the next write is written over.
+
+    ``data`` is the record as it is stored.
+    """
 
     record: Record[S] | None
     revision: int
+    data: bytes = b""
+
+
+class Decided(NamedTuple, Generic[S]):
+    """A record that is to be written, and the bytes of it."""
+
+    record: Record[S]
+    data: bytes
 
 
 class Hands(Protocol[S]):
@@ -74,27 +85,32 @@ async def handle(actor: Actor[S], hands: Hands[S], known: Known[S], mail: Mail) 
     decided = await _decide(actor, hands, known.record, mail)
     if decided is None:
         return known
-    return await _say(actor, hands, await _save(actor, hands, decided, known.revision), mail, again=False)
+    return await _say(actor, hands, await _save(hands, decided, known.revision), mail, again=False)
 
 
-async def _decide(actor: Actor[S], hands: Hands[S], record: Record[S] | None, mail: Mail) -> Record[S] | None:
+async def _decide(actor: Actor[S], hands: Hands[S], record: Record[S] | None, mail: Mail) -> Decided[S] | None:
     if record and resting(record, mail):
         await hands.bury(mail.to, mail.envelope, f"{mail.to} rests: {record.quarantine}")
-        return parked(record, mail)
+        return _ready(actor, hands, parked(record, mail))
     try:
         decided = transition(actor, record, mail)
-        if decided is not None:
-            encode(actor, decided, hands.version)
+        return _ready(actor, hands, decided, RECORD_LIMIT) if decided else None
     except Unreadable as error:
         if hands.newer:
             raise Newer(f"a mail to {mail.to} is left to a newer host: {error}") from error
         await hands.bury(mail.to, mail.envelope, str(error))
-        return skipped(actor, record, mail) if record or _can_be_born(actor, mail) else None
+        after = skipped(actor, record, mail) if record or _can_be_born(actor, mail) else None
     except Exception as error:  # noqa: BLE001  # the wall around a bug in a step: the mail is kept, the actor goes on
         why = _why(mail, error)
         await hands.bury(mail.to, mail.envelope, why)
-        return failed(actor, record, mail, why) if record or _can_be_born(actor, mail) else None
-    return decided
+        after = failed(actor, record, mail, why) if record or _can_be_born(actor, mail) else None
+    return _ready(actor, hands, after) if after else None
+
+
+def _ready(actor: Actor[S], hands: Hands[S], record: Record[S], limit: float = math.inf) -> Decided[S]:
+    """Sign and encode a record. What a step made is weighed; what must be written all the same may weigh more."""
+    signed = hands.sign(record)
+    return Decided(signed, encode(actor, signed, hands.version, limit))
 
 
 def _can_be_born(actor: Actor[S], mail: Mail) -> bool:
@@ -106,12 +122,10 @@ def _can_be_born(actor: Actor[S], mail: Mail) -> bool:
     return True
 
 
-async def _save(actor: Actor[S], hands: Hands[S], decided: Record[S], revision: int) -> Known[S]:
-    record = hands.sign(decided)
-    # What a step made was weighed when it was decided; what must be written all the same may weigh more.
-    data = encode(actor, record, hands.version, math.inf)
+async def _save(hands: Hands[S], decided: Decided[S], revision: int) -> Known[S]:
+    record, data = decided
     try:
-        return Known(record, await hands.save(data, revision, stopped=record.stopped))
+        return Known(record, await hands.save(data, revision, stopped=record.stopped), data)
     except (Unreachable, Conflict):
         # The answer may be lost and not the write: a record with our own nonce was written by us.
         found = await hands.load()
@@ -126,7 +140,7 @@ async def _say(actor: Actor[S], hands: Hands[S], known: Known[S], mail: Mail, *,
         if not given_up:
             break
         decided = _hear_of(actor, hands, known.record, mail, given_up)
-        known, again = await _save(actor, hands, decided, known.revision), False
+        known, again = await _save(hands, decided, known.revision), False
         # Only now is it given up: before the write it could still arrive when the mail comes again.
         for parcel, why in given_up:
             gone = Envelope(mail.to, parcel.letters, cause=parcel.cause, person=parcel.person)
@@ -134,13 +148,11 @@ async def _say(actor: Actor[S], hands: Hands[S], known: Known[S], mail: Mail, *,
     return known
 
 
-def _hear_of(actor: Actor[S], hands: Hands[S], record: Record[S], mail: Mail, given_up: GivenUp) -> Record[S]:
+def _hear_of(actor: Actor[S], hands: Hands[S], record: Record[S], mail: Mail, given_up: GivenUp) -> Decided[S]:
     try:
-        decided = undelivered(actor, record, mail, given_up)
-        encode(actor, decided, hands.version)
+        return _ready(actor, hands, undelivered(actor, record, mail, given_up), RECORD_LIMIT)
     except Exception as error:  # noqa: BLE001  # the wall around a bug in a step, as above
-        return failed(actor, record, mail, _why(mail, error), given_up)
-    return decided
+        return _ready(actor, hands, failed(actor, record, mail, _why(mail, error), given_up))
 
 
 def _why(mail: Mail, error: Exception) -> str:

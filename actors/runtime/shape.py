@@ -6,7 +6,7 @@ written in the lowest that has: an older host that finds it leaves its mailbox t
 nobody waits for long, while a mail that was put aside would have to be looked after by a person.
 """
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
+_shapes: dict[type, type[BaseModel]] = {}
+
 
 class StepFailed(CarError):
     """The step asked for more than an actor may have. Nothing of it is written."""
@@ -32,8 +34,10 @@ class Newer(Unreadable):
 
 
 def shape(state: type[S]) -> type[Record[S]]:
-    """Return the class of the records of a state."""
-    return Record[state]  # type: ignore[valid-type]  # pydantic makes a model for each actor's state, and keeps it
+    """Return the class of the records of a state. Pydantic keeps them too, but takes its time to find one again."""
+    if state not in _shapes:
+        _shapes[state] = Record[state]  # type: ignore[valid-type]  # the type of each is known only where it is asked
+    return cast("type[Record[S]]", _shapes[state])
 
 
 class _Version(BaseModel):

@@ -8,6 +8,7 @@ import structlog
 from actors.runtime.actor import Actor
 from actors.runtime.cell import Cell, Trade
 from actors.runtime.ports import Delivery, Ports
+from actors.runtime.shelf import Shelf
 from protocol.address import Address
 
 IDLE = 60.0
@@ -32,6 +33,7 @@ class Supervisor:
         self._idle = idle
         self._cast = cast
         self._ports = ports
+        self._shelf = Shelf()
         self._cells: dict[Address, Cell[object]] = {}
         self._is_over = False
         self._leaving: set[Cell[object]] = set()
@@ -101,7 +103,7 @@ class Supervisor:
         return len(self._cells)
 
     def _wake(self, actor: Actor[object], me: Address) -> Cell[object]:
-        cell = self._cells[me] = Cell(Trade(actor, me, self._ports)).begin()
+        cell = self._cells[me] = Cell(Trade(actor, me, self._ports, self._shelf)).begin()
         return cell
 
     async def _bury(self, delivery: Delivery) -> None:

@@ -207,6 +207,9 @@ class _Fold(Generic[S]):
                 self.watchers = tuple(one for one in self.watchers if one != (watcher or cause.sender))
             case Release():
                 self.quarantine, self.failures = "", ()
+                # What came due while it rested was put aside: whatever still runs is set over itself.
+                for name, one in self.timers.items():
+                    self.rest.append(SetTimer(timer=name, generation=one.generation, due=one.due))
             case Query():
                 self._reply(self.actor.answer(self.state, message, cause), cause.asker, cause)
             case _:

@@ -138,7 +138,7 @@ def test_a_dead_letter_says_who_said_what_to_whom_and_why_it_died(tmp_path):
         (one,) = found.letters
         assert (one.to, one.sender, one.names, one.raw) == ("account/a", "run/r1", ("cast.Add",), False)
         assert one.why == "KeyError: 'a bug'"
-        assert one.size == len(b'[{"n": 1, "then": null}]')
+        assert one.size == len(b'[{"n":1,"then":null}]')
         assert (found.total, found.next, found.resting) == (1, 0, ())
         seen = await scene.do(ShowDead(seq=one.seq))
         assert isinstance(seen, DeadView)

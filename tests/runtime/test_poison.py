@@ -94,7 +94,10 @@ def test_a_body_that_nobody_can_read_is_put_aside_and_its_actor_goes_on(tmp_path
 def test_half_a_pair_of_surrogates_is_refused_where_it_comes_in():
     headers, _ = pack(Envelope(DOOR, (letter(Add(n=1), "m1"),)))
     with pytest.raises(Unreadable):
-        unpack(headers, b'[{"n":"\\ud800"}]')
+        unpack(headers, b'[{"n":"\\ud800"}]').letters[0].open()
+    twice = {**headers, "Car-Id": "m1,m2", "Car-Name": "cast.Add,cast.Add"}
+    with pytest.raises(Unreadable):
+        unpack(twice, b'[{"n":1},{"n":"\\ud800"}]')
 
 
 @pytest.mark.parametrize("to", ["account/x.y", "out/cli", "work/n.git", "proc/x"])

@@ -173,3 +173,12 @@ def test_what_was_given_up_is_heard_of_and_is_not_in_the_outbox_any_more():
     (parcel,) = (out for out in said.outbox if isinstance(out, Parcel))
     heard = undelivered(ACTOR, said, mail(1, Add(n=1, then=OTHER)), ((parcel, "full"),))
     assert (heard.state.numbers, heard.state.lost, heard.outbox, heard.last) == ((1,), 1, (), 1)
+
+
+def test_a_timer_that_came_due_while_its_actor_rested_is_set_again_when_it_goes_on():
+    (waiting,) = play(mail(1, Wait(seconds=5, n=9)))
+    resting = waiting.model_copy(update={"quarantine": "it failed", "outbox": ()})
+    going = transition(ACTOR, resting, mail(2, Release()))
+    assert going.quarantine == ""
+    (again,) = (out for out in going.outbox if isinstance(out, SetTimer))
+    assert (again.timer, again.generation) == ("t", waiting.timers["t"].generation)

@@ -61,6 +61,12 @@ class _Client(Client):
         built: Msg = super()._build_message(sid, _clean(subject), _clean(reply), data, headers)
         return built
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """Read headers; the client's own way looks at each letter of their names by itself."""
+        lines = (line.partition(":") for line in raw.decode("utf-8", "replace").split("\r\n"))
+        return {name.strip(): value.strip() for name, colon, value in lines if colon}
+
 
 def _clean(subject: bytes) -> bytes:
     return subject.decode(errors="backslashreplace").encode()
@@ -212,6 +218,7 @@ class Link:
             await self.close()
             self.gone.set()
         if isinstance(error, SlowConsumerError):
+            self.requests.break_off("some of what the NATS server said was lost")
             for tell in self.on_loss:
                 tell()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ UNREAD = Address("unread", "unread")
 OBJECTS = {"work": "car.work", "proc": "car.proc", "out": "car.out"}
 """Kinds of receivers that have a stream of their own."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9-]+")
 _OURS = ("nats-", "car-voice", "car-to", "car-why", "status", "description")
 
 log = structlog.get_logger()
@@ -202,7 +204,8 @@ class NatsIntake:
 async def put_aside(link: Link, item: Item, to: Address, why: str) -> None:
     """Keep what nobody can read in DEAD, as it is and with the voice that it came in."""
     object_ = item.msg.subject.split(".")[1]
-    borne = {name: value for name, value in (item.msg.headers or {}).items() if not name.lower().startswith(_OURS)}
+    named = {name: value for name, value in (item.msg.headers or {}).items() if _PLAIN.fullmatch(name)}
+    borne = {name: _one_line(value) for name, value in named.items() if not name.lower().startswith(_OURS)}
     ours = {
         "Car-Voice": object_,
         "Car-To": str(to),
