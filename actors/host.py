@@ -111,7 +111,7 @@ class Host:
         await self._house.usher.vacate()
 
     async def _answer(self, to: Address, asked: Envelope, seen: int) -> Message:
-        return await answer(CAST, self._ports.store, to, asked, seen)
+        return await answer(CAST, self._ports.store, to, asked, seen, self._ports.clock)
 
     async def _describe(self, whom: Address) -> SessionView:
         view = await self._answer(whom, Envelope(ME, (letter(DescribeSession(), "describe"),)), 0)

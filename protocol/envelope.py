@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from protocol.address import Address, address
+from protocol.address import Address, address, token, untoken
 from protocol.errors import Unreadable
 from protocol.message import Message, known
 
@@ -91,7 +91,7 @@ def pack(envelope: Envelope) -> tuple[dict[str, str], bytes]:
     if envelope.mark:
         headers["Car-Mark"] = f"{envelope.mark.epoch}:{envelope.mark.revision}"
     if envelope.fire:
-        headers["Car-Fire"] = f"{envelope.fire.timer}:{envelope.fire.generation}"
+        headers["Car-Fire"] = f"{token(envelope.fire.timer)}:{envelope.fire.generation}"
     return headers, f"[{','.join(one.body for one in envelope.letters)}]".encode()
 
 
@@ -133,4 +133,4 @@ def _mark(text: str) -> Mark | None:
 
 def _fire(text: str) -> Fire | None:
     timer, colon, generation = text.rpartition(":")
-    return Fire(timer, int(generation)) if colon else None
+    return Fire(untoken(timer), int(generation)) if colon else None

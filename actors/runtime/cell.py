@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, TypeVar, assert_never
@@ -24,7 +24,7 @@ S = TypeVar("S")
 
 PATIENCE = 5.0
 """Seconds for which a full mailbox is tried again before the sender hears ``Undelivered``."""
-LONGEST = 2.0
+FIRST, LONGEST = 0.1, 2.0
 """Seconds between two tries of a store or a wire that does not answer."""
 TOMBSTONE = MARK_DAYS * 86_400
 """Seconds for which the record of one that has stopped is kept."""
@@ -71,24 +71,31 @@ class Cell(LoopActor, Generic[S]):
         if not isinstance(message, Delivery):
             raise TypeError(f"a cell takes deliveries, not {message!r}")
         self.used = asyncio.get_running_loop().time()
-        async for _ in _tries(self._trade.me):
-            try:
-                hands = Deeds(self._trade, lambda: self._left)
-                known = self._unfold() or await hands.load()
-                self._known = await handle(self._trade.actor, hands, known, message.mail)
-                await self._settle(message)
-            except Newer as error:
-                log.warning("left to a newer host", actor=str(self._trade.me), why=str(error))
-                self._trade.ports.crew.decline(self._trade.me)
-            except (Unreachable, Conflict, Unreadable) as error:
-                log.warning("again", actor=str(self._trade.me), why=str(error))
-            except Exception:  # the wall around a bug of ours: to go on would lose this mail and what it said
-                log.exception("again", actor=str(self._trade.me))
-            else:
-                self._trade.shelf.put(self)
-                return
-            if self._left:
-                return
+        pause = FIRST
+        while not await self._take(message) and not self._left:
+            log.info("waiting to try again", actor=str(self._trade.me), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST)
+
+    async def _take(self, delivery: Delivery) -> bool:
+        """Do with a delivery all that is to be done; tell whether it is."""
+        try:
+            hands = Deeds(self._trade, lambda: self._left)
+            known = self._unfold() or await hands.load()
+            self._known = await handle(self._trade.actor, hands, known, delivery.mail)
+            await self._settle(delivery)
+        except Newer as error:
+            log.warning("left to a newer host", actor=str(self._trade.me), why=str(error))
+            self._trade.ports.crew.decline(self._trade.me)
+            return False
+        except (Unreachable, Conflict, Unreadable) as error:
+            log.warning("again", actor=str(self._trade.me), why=str(error))
+            return False
+        except Exception:  # the wall around a bug of ours: to go on would lose this mail and what it said
+            log.exception("again", actor=str(self._trade.me))
+            return False
+        self._trade.shelf.put(self)
+        return True
 
     async def _settle(self, delivery: Delivery) -> None:
         """Settle the newest delivery of a mail, and have nothing in memory where nothing is inside."""
@@ -245,13 +252,3 @@ def _unless_raised(why: str | BaseException) -> str:
 
 def _key(delivery: Delivery) -> tuple[str, int]:
     return delivery.mail.epoch, delivery.mail.seq
-
-
-async def _tries(me: Address) -> AsyncIterator[int]:
-    pause, count = 0.1, 0
-    while True:
-        yield count
-        count += 1
-        log.info("waiting to try again", actor=str(me), seconds=pause)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST)

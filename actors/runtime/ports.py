@@ -141,6 +141,9 @@ class Alone:
         """Have nobody to leave it to."""
 
 
+Clock = Callable[[], datetime]
+
+
 def machine_clock() -> datetime:
     """Return the time of this machine."""
     return datetime.now(UTC)
@@ -155,5 +158,5 @@ class Ports:
     timers: Timers
     intake: Intake
     crew: Crew = Alone()  # noqa: RUF009  # it holds nothing
-    clock: Callable[[], datetime] = machine_clock
+    clock: Clock = machine_clock
     """The server's time, as far as it is known: no host's own clock is trusted."""

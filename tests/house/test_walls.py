@@ -85,3 +85,10 @@ def test_no_file_names_a_registry_or_a_path_of_a_machine():
     words = ("registry.npm" + "js", "python" + "hosted", "pypi." + "org", "/wo" + "rk/", "deb.deb" + "ian")
     found = run("git", "grep", "-nIFi", *(part for word in words for part in ("-e", word)))
     assert found.stdout == ""
+
+
+def test_nobody_waits_in_the_way_that_loses_a_cancel():
+    """``asyncio.wait_for`` of Python 3.11 returns instead of ending, where what it waits for comes with the cancel."""
+    for package in ("actors", "bridges", "protocol"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert "asyncio.wait_for(" not in path.read_text(), path

@@ -175,3 +175,29 @@ def test_a_bug_in_an_answer_is_told_and_not_taken_for_an_empty_house(tmp_path):
         await asyncio.wait([serving])
 
     story(tmp_path, tell)
+
+
+def test_a_reader_that_is_told_to_end_as_a_line_comes_ends(tmp_path):
+    async def tell(_, link):
+        for number in range(30):
+            subject = f"car.proc.x{number}.out"
+
+            async def listen(subject=subject):
+                async for _ in follow(link, PROC, subject):
+                    pass
+
+            listening = asyncio.create_task(listen())
+
+            async def end(_, ticks=number % 6, listening=listening):
+                for _tick in range(ticks):
+                    await asyncio.sleep(0)
+                listening.cancel()
+
+            await asyncio.sleep(0.01)
+            ending = await link.client.subscribe(subject, cb=end)
+            await link.store(subject, b"line", {})
+            done, _ = await asyncio.wait([listening], timeout=1)
+            assert done, f"told to end {number % 6} ticks after a line, it reads on"
+            await ending.unsubscribe()
+
+    story(tmp_path, tell)

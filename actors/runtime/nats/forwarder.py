@@ -7,9 +7,9 @@ import structlog
 from actors.runtime.nats.link import Link
 from actors.runtime.nats.pump import Item
 from actors.runtime.ports import Post
-from protocol.address import Address, token
+from protocol.address import Address, token, untoken
 from protocol.envelope import Envelope, Fire, letter
-from protocol.errors import Unreachable
+from protocol.errors import Unreachable, Unreadable
 from protocol.node import Fired
 
 TIMERS = Address("timer", "nats")
@@ -48,9 +48,8 @@ class Forwarder:
         try:
             item = self._items[seq]
             _, _, kind, key = item.msg.subject.split(".")
-            name, _, generation = (item.msg.headers or {}).get("Car-Fire", "").rpartition(":")
-            if generation.isdecimal():
-                await self._send(Address(kind, key), Fire(name, int(generation)))
+            if fire := _read((item.msg.headers or {}).get("Car-Fire", "")):
+                await self._send(Address(kind, key), fire)
             else:
                 log.warning("this is no timer", subject=item.msg.subject)
             await self._link.say(self._items[seq].msg.reply, b"+ACK")
@@ -71,3 +70,11 @@ class Forwarder:
                 pause = min(pause * 2, LONGEST)
             else:
                 return
+
+
+def _read(text: str) -> Fire | None:
+    name, _, generation = text.rpartition(":")
+    try:
+        return Fire(untoken(name), int(generation))
+    except (Unreadable, ValueError):
+        return None

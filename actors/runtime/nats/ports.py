@@ -127,7 +127,7 @@ class NatsTimers:
         headers = {
             "Nats-Schedule": f"@at {not_early.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": me.subject("fired"),
-            "Car-Fire": f"{name}:{generation}",
+            "Car-Fire": f"{token(name)}:{generation}",
         }
         await self._link.store(_schedule(me, name, generation), b"", headers)
 
