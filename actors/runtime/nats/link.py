@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import AuthorizationError, SlowConsumerError
 from nats.errors import Error as NatsError
+from nats.errors import SlowConsumerError
 
 from actors.runtime.nats.answer import MISSING, Ack, Found, Kept, read_answer, refusal, stored
 from actors.runtime.nats.request import Requests
@@ -24,6 +24,7 @@ PATIENCE = 5.0
 """Seconds for which an answer of the server is awaited."""
 WATCH = 2.0
 """Seconds between two looks at whether the server has shut us out."""
+_LOCKED = "authorization violation"
 LOCKED_OUT = 5
 """So many times a key is tried again that the server does not let in."""
 BEAT = 20
@@ -190,7 +191,7 @@ class Link:
     async def hear_return(self) -> None:
         """Tell everybody that the connection is there again."""
         log.info("nats is back", user=self.login.name)
-        self.trouble = ""
+        self.trouble, self.refusals = "", 0
         self.back.set()
         for tell in self.on_return:
             tell()
@@ -213,10 +214,11 @@ class Link:
         say("nats says", user=self.login.name, error=self.trouble)
         if found := denied(self.trouble):
             self.requests.deny(found[1])
-        self.refusals = self.refusals + 1 if isinstance(error, AuthorizationError) else 0
-        if self.refusals >= LOCKED_OUT:
-            await self.close()
+        self.refusals += _LOCKED in self.trouble.lower()
+        if self.refusals >= LOCKED_OUT and not self.gone.is_set():
+            self.trouble = f"it does not let our key in any more ({_LOCKED})"
             self.gone.set()
+            await self.close()
         if isinstance(error, SlowConsumerError):
             self.requests.break_off("some of what the NATS server said was lost")
             for tell in self.on_loss:
