@@ -12,6 +12,7 @@ import uvloop
 from actors import hub, repo, session
 from actors.chat import room
 from actors.flow import run
+from actors.runtime.collector import spare_collector
 from actors.runtime.journal import open_journal
 from actors.runtime.nats import ask, micro
 from actors.runtime.nats.dead import Office
@@ -182,6 +183,7 @@ def main() -> None:
         sys.stdout.write("usage: CAR_HUB=PATH car-host    (It is started by the keeper)\n")
         return
     open_journal()
+    spare_collector()
     try:
         uvloop.run(play(find_hub()))
     except (Refused, Unreachable) as error:

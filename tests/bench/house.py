@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from actors.runtime.collector import spare_collector
 from actors.runtime.nats.link import Link, Login, connect
 from actors.runtime.nats.ports import open_ports
 from actors.runtime.ports import Ports
@@ -64,7 +65,8 @@ async def house(folder: Path, server_in: Callable[[Path], Server] = Server) -> A
 
 
 def run(story: Coroutine) -> list:
-    """Run on the loop that the host runs on, without a word in between."""
+    """Run as the host runs, without a word in between."""
+    spare_collector()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     return uvloop.run(story)
 

@@ -22,7 +22,9 @@ from protocol.errors import CarError
 
 BATCH = 256
 BEAT = 0.25
-EXPIRES = 20.0
+TEND = 0.5
+"""Seconds between two looks at whether all readers have asked for messages."""
+EXPIRES = 30.0
 """Seconds for which one request for messages is open: an idle reader costs next to nothing."""
 PATIENCE = 2.0
 LONGEST = 32.0
@@ -218,7 +220,7 @@ async def tend(link: Link, pumps: Callable[[], tuple[Pump, ...]]) -> None:
     link.on_loss.append(doubt)
     try:
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(TEND)
             for pump in pumps():
                 pump.beat()
     finally:

@@ -30,11 +30,11 @@ from protocol.node import Lease
 
 TERM = 2.0
 """Seconds for which a lease holds that is not renewed; the server forgets it then."""
-RENEWAL = 0.5
+RENEWAL = 0.65
 SILENCE = 1.5
 GRACE = 5.0
 """Seconds for which one that has left may finish what it has in hand."""
-BEAT = 0.25
+BEAT = 0.3
 CLOCK = 60.0
 """Seconds between two questions for the server's time."""
 _SUBJECT = "$KV.NODES.host"
