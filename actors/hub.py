@@ -4,7 +4,7 @@ import posixpath
 import re
 from dataclasses import dataclass, replace
 
-from actors.runtime.actor import Actor, Cause, Step
+from actors.runtime.actor import Actor, Budget, Cause, Step
 from actors.runtime.effects import Asker, Reply, Send
 from protocol.address import Address, token, worker
 from protocol.hub import AddRepo, HubView, Quiesce, Quiesced, RepoAdded, RepoEntry
@@ -144,4 +144,4 @@ def _born(_address: Address) -> Hub:
     return Hub()
 
 
-ACTOR = Actor(kind="hub", state=Hub, born=_born, step=step, answer=answer)
+ACTOR = Actor(kind="hub", state=Hub, born=_born, step=step, answer=answer, budget=Budget(failures=10, seconds=60))

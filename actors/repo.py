@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from actors.runtime.actor import Actor, Cause, Step
+from actors.runtime.actor import Actor, Budget, Cause, Step
 from actors.runtime.effects import Asker, Effect, Reply, Send
 from protocol.address import Address, untoken, worker
 from protocol.flow import (
@@ -339,4 +339,4 @@ def _born(address: Address) -> Repo:
     return Repo(untoken(address.key))
 
 
-ACTOR = Actor(kind="repo", state=Repo, born=_born, step=step, answer=answer)
+ACTOR = Actor(kind="repo", state=Repo, born=_born, step=step, answer=answer, budget=Budget(failures=5, seconds=60))

@@ -11,7 +11,7 @@ from posixpath import join, normpath
 from signal import Signals
 from typing import Literal
 
-from actors.runtime.actor import Actor, Cause, Step
+from actors.runtime.actor import Actor, Budget, Cause, Step
 from actors.runtime.effects import After, Cancel, Effect, Publish, Reply, Send, Stop
 from actors.runtime.weight import shorten, weigh
 from protocol import agent, node, work
@@ -397,4 +397,6 @@ def answer(session: Session, _query: Query, _cause: Cause) -> said.SessionView:
     return said.SessionView(**view)
 
 
-ACTOR = Actor(kind="session", state=Session, born=Session, step=step, answer=answer)
+ACTOR = Actor(
+    kind="session", state=Session, born=Session, step=step, answer=answer, budget=Budget(failures=5, seconds=60)
+)

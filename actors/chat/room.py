@@ -12,7 +12,7 @@ from actors.chat import cards
 from actors.chat.feed import Feed, fail, follow, listen, waits
 from actors.chat.progress import Progress, Talking, learn, line
 from actors.chat.words import PLAIN, WORDS, Line, closest, read
-from actors.runtime.actor import Actor, Cause, Step
+from actors.runtime.actor import Actor, Budget, Cause, Step
 from actors.runtime.effects import Effect, Send, Stop
 from actors.runtime.weight import weigh
 from protocol.address import Address, out, token
@@ -346,4 +346,4 @@ def _born(_address: Address) -> Room:
     return Room()
 
 
-ACTOR = Actor(kind="chat_*", state=Room, born=_born, step=step, answer=answer)
+ACTOR = Actor(kind="chat_*", state=Room, born=_born, step=step, answer=answer, budget=Budget(failures=10, seconds=60))

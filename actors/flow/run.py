@@ -12,7 +12,7 @@ from actors.flow import turn as rules
 from actors.flow.prompt import Brief, build
 from actors.flow.state import NONE, NOTHING, Run, answer
 from actors.flow.turn import Again, Finish, Halt, Job, Turn
-from actors.runtime.actor import Actor, Cause, Step
+from actors.runtime.actor import Actor, Budget, Cause, Step
 from actors.runtime.effects import After, Cancel, Effect, Publish, Reply, Send, Stop
 from actors.runtime.weight import shorten
 from protocol import flow, work
@@ -329,4 +329,4 @@ def _after(effects: tuple[Effect, ...], done: Step[Run]) -> Step[Run]:
     return Step(done.state, (*effects, *done.effects))
 
 
-ACTOR = Actor(kind="run", state=Run, born=Run, step=step, answer=answer)
+ACTOR = Actor(kind="run", state=Run, born=Run, step=step, answer=answer, budget=Budget(failures=5, seconds=60))
