@@ -144,4 +144,4 @@ def _born(_address: Address) -> Hub:
     return Hub()
 
 
-ACTOR = Actor(kind="hub", state=Hub, born=_born, step=step, answer=answer, budget=Budget(failures=10, seconds=60))
+ACTOR = Actor(kind="hub", state=Hub, born=_born, step=step, answer=answer, budget=Budget(10, 60))

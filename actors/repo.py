@@ -339,4 +339,4 @@ def _born(address: Address) -> Repo:
     return Repo(untoken(address.key))
 
 
-ACTOR = Actor(kind="repo", state=Repo, born=_born, step=step, answer=answer, budget=Budget(failures=5, seconds=60))
+ACTOR = Actor(kind="repo", state=Repo, born=_born, step=step, answer=answer, budget=Budget(5, 60))

@@ -397,6 +397,4 @@ def answer(session: Session, _query: Query, _cause: Cause) -> said.SessionView:
     return said.SessionView(**view)
 
 
-ACTOR = Actor(
-    kind="session", state=Session, born=Session, step=step, answer=answer, budget=Budget(failures=5, seconds=60)
-)
+ACTOR = Actor(kind="session", state=Session, born=Session, step=step, answer=answer, budget=Budget(5, 60))

@@ -346,4 +346,4 @@ def _born(_address: Address) -> Room:
     return Room()
 
 
-ACTOR = Actor(kind="chat_*", state=Room, born=_born, step=step, answer=answer, budget=Budget(failures=10, seconds=60))
+ACTOR = Actor(kind="chat_*", state=Room, born=_born, step=step, answer=answer, budget=Budget(10, 60))

@@ -329,4 +329,4 @@ def _after(effects: tuple[Effect, ...], done: Step[Run]) -> Step[Run]:
     return Step(done.state, (*effects, *done.effects))
 
 
-ACTOR = Actor(kind="run", state=Run, born=Run, step=step, answer=answer, budget=Budget(failures=5, seconds=60))
+ACTOR = Actor(kind="run", state=Run, born=Run, step=step, answer=answer, budget=Budget(5, 60))
